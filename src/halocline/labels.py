@@ -1,0 +1,71 @@
+"""Named quantities with unit, shape and origin; the words that engines, datasets and heads share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from halocline.errors import RunFailure
+from halocline.topology import FloatArray
+
+Extent = Literal["frame", "atom", "molecule"]
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One kind of label.
+
+    Attributes:
+        unit: internal unit.
+        extent: one value per frame, per atom or per molecule.
+        shape: of one value; () for a scalar.
+        origin: where multipoles are taken about; "" where it does not matter.
+    """
+
+    name: str
+    unit: str
+    extent: Extent
+    shape: tuple[int, ...]
+    origin: str = ""
+
+
+QUANTITIES: dict[str, Quantity] = {
+    quantity.name: quantity
+    for quantity in (
+        Quantity("energy", "eV", "frame", ()),
+        Quantity("dispersion_energy", "eV", "frame", ()),
+        Quantity("forces", "eV/A", "atom", (3,)),
+        Quantity("stress", "eV/A^3", "frame", (3, 3)),
+        Quantity("charges", "e", "atom", ()),
+        Quantity("dipole", "e A", "frame", (3,), "centre of mass"),
+        Quantity("quadrupole", "e A^2", "frame", (3, 3), "centre of mass"),
+        Quantity("polarizability", "A^3", "frame", (3, 3)),
+        Quantity("homo", "eV", "frame", ()),
+        Quantity("lumo", "eV", "frame", ()),
+    )
+}
+"""stress: tensile positive, (1/V) dE/d(strain). quadrupole: traceless, 1/2 sum q (3 r r - r^2 1)."""
+
+
+Labels = dict[str, FloatArray]
+"""Quantity name -> array of shape ``(n_atoms,) + shape`` or ``shape``; scalars are 0-d arrays."""
+
+
+def check_labels(labels: Mapping[str, FloatArray], n_atoms: int, where: str) -> None:
+    """Refuse labels of unknown name, wrong shape or non-finite value.
+
+    Raises:
+        RunFailure: with the name, the shape and the place.
+    """
+    for name, value in labels.items():
+        if name not in QUANTITIES:
+            raise RunFailure(f"'{name}' is not a known quantity", where, f"Known: {', '.join(QUANTITIES)}.")
+        quantity = QUANTITIES[name]
+        expected = ((n_atoms,) if quantity.extent == "atom" else ()) + quantity.shape
+        if quantity.extent != "molecule" and np.shape(value) != expected:
+            raise RunFailure(f"'{name}' has shape {np.shape(value)}, expected {expected}", where, "Label this frame again.")
+        if not np.all(np.isfinite(value)):
+            raise RunFailure(f"'{name}' holds NaN or infinity", where, "Remove this frame, or label it again.")

@@ -1,0 +1,92 @@
+"""A molecular species: what it is made of, and the parameters of its simplest classical model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from ase.data import atomic_masses, atomic_numbers
+
+from halocline.topology import FloatArray, IntArray, Topology
+
+
+@dataclass(frozen=True)
+class Bond:
+    """Harmonic bond k/2 (r - r0)^2; r0 in Å, k in eV/Å^2."""
+
+    i: int
+    j: int
+    length: float
+    force_constant: float
+
+
+@dataclass(frozen=True)
+class Angle:
+    """Harmonic angle k/2 (theta - theta0)^2 with vertex j; theta0 in rad, k in eV/rad^2."""
+
+    i: int
+    j: int
+    k: int
+    angle: float
+    force_constant: float
+
+
+@dataclass(frozen=True)
+class Nonbonded:
+    """Point charge (e) and Lennard-Jones parameters (Å, eV) of one atom."""
+
+    charge: float
+    sigma: float
+    epsilon: float
+
+
+@dataclass(frozen=True)
+class Molecule:
+    """One molecular species; one file of this package, or of a plug-in folder, each.
+
+    Attributes:
+        name: word used in study files.
+        summary: one sentence, with the source of the classical parameters.
+        symbols: chemical symbols of the atoms, in order.
+        geometry: (n_atoms, 3), Å, near the gas-phase minimum.
+        charge: total charge, e.
+        bonds, angles, nonbonded: flexible classical model used to equilibrate boxes.
+    """
+
+    name: str
+    summary: str
+    symbols: tuple[str, ...]
+    geometry: tuple[tuple[float, float, float], ...]
+    charge: int = 0
+    bonds: tuple[Bond, ...] = ()
+    angles: tuple[Angle, ...] = ()
+    nonbonded: tuple[Nonbonded, ...] = ()
+
+    @property
+    def n_atoms(self) -> int:
+        return len(self.symbols)
+
+    @property
+    def numbers(self) -> IntArray:
+        """(n_atoms,) atomic numbers."""
+        return np.array([atomic_numbers[symbol] for symbol in self.symbols], dtype=np.int64)
+
+    @property
+    def masses(self) -> FloatArray:
+        """(n_atoms,), amu, standard atomic weights."""
+        return np.array([atomic_masses[number] for number in self.numbers])
+
+    @property
+    def mass(self) -> float:
+        return float(self.masses.sum())
+
+
+def build_topology(molecules: Sequence[tuple[Molecule, int]]) -> Topology:
+    """Topology of ``count`` copies of each species, one species after the other."""
+    species = tuple(molecule.name for molecule, _ in molecules)
+    kinds = np.concatenate([np.full(count, index) for index, (_, count) in enumerate(molecules)]).astype(np.int64)
+    sizes = np.array([molecule.n_atoms for molecule, _ in molecules])[kinds]
+    numbers = np.concatenate([np.tile(molecule.numbers, count) for molecule, count in molecules])
+    masses = np.concatenate([np.tile(molecule.masses, count) for molecule, count in molecules])
+    return Topology(species, kinds, np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), numbers, masses)

@@ -1,0 +1,70 @@
+"""What a stage is: a function of the study and of earlier stages' files that leaves a result behind."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from halocline.config.study import Study
+from halocline.progress import Progress, Silent
+from halocline.results import StageResult
+
+
+@dataclass
+class Context:
+    """What a stage may use.
+
+    Attributes:
+        study: the validated study, preset applied, all quantities in internal units.
+        folder: the stage's own folder; everything it writes goes here, atomically. May hold partial work to resume.
+        inputs: name of an earlier stage -> its folder.
+        results: name of an earlier stage -> its result.
+        progress: bars and log lines.
+    """
+
+    study: Study
+    folder: Path
+    inputs: dict[str, Path] = field(default_factory=dict)
+    results: dict[str, StageResult] = field(default_factory=dict)
+    progress: Progress = field(default_factory=Silent)
+
+    def file(self, stage: str, role: str) -> Path:
+        """A file that an earlier stage declared in ``StageResult.files``."""
+        return self.inputs[stage] / self.results[stage].files[role]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Rough cost of a stage on one core, for ``halocline check``."""
+
+    cpu_seconds: float
+    what: str
+
+
+class Stage(ABC):
+    """One step of the road from reference data to verdict.
+
+    Attributes:
+        name: the verb.
+        needs: stages whose results it reads; their output hashes are part of its own input hash.
+        uses: sections of the study file that it depends on; a change elsewhere does not make it run again.
+        version: raise it when the same inputs give other results, so that old folders are not taken for current.
+    """
+
+    name: ClassVar[str]
+    needs: ClassVar[tuple[str, ...]] = ()
+    uses: ClassVar[tuple[str, ...]] = ()
+    version: ClassVar[int] = 1
+
+    @abstractmethod
+    def run(self, context: Context) -> StageResult:
+        """Do the work, or continue it from what the folder holds.
+
+        A killed stage is simply run again with the same folder: it must continue, do nothing twice and lose nothing.
+        """
+
+    @abstractmethod
+    def cost(self, study: Study) -> Cost:
+        """What it will take, without doing anything."""
