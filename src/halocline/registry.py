@@ -118,7 +118,8 @@ def _import_file(file: Path, kind: str) -> ModuleType:
     if loaded is not None and loaded.__file__ == str(file):
         return loaded
     spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:

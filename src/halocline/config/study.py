@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from halocline.config.quantities import Compressibility, Density, Duration, Force, Fraction, Length, Rate, Temperature, Time
+
+
+def key(default: object, description: str, **limits: Any) -> Any:
+    """A documented key; defaults are text with units, parsed like the file, hence untyped."""
+    return Field(default, description=description, **limits)
+
+
+def section(kind: type[Section], description: str) -> Any:
+    """A documented group of keys with its own defaults."""
+    return Field(default_factory=kind, description=description)
 
 
 class Section(BaseModel):
@@ -18,170 +28,168 @@ class Section(BaseModel):
 class System(Section):
     """The liquid that the open simulation and its reference are about."""
 
-    molecules: dict[str, PositiveInt] = Field({"water": 400}, description="Number of molecules of each species in the simulated box.")
-    density: Density = Field("0.997 g/cm3", description="Mass density; fixes the cross-section of the box.")  # type: ignore[assignment]
-    length: Length = Field("48 A", description="Edge of the box along x, the direction in which the resolution changes.")  # type: ignore[assignment]
-    temperature: Temperature = Field("300 K", description="Temperature of the simulations.")  # type: ignore[assignment]
-    seed: int = Field(1, description="Seed of every random number of the study.")
+    molecules: dict[str, PositiveInt] = key({"water": 400}, "Number of molecules of each species in the simulated box.")
+    density: Density = key("0.997 g/cm3", "Mass density; fixes the cross-section of the box.")
+    length: Length = key("48 A", "Edge of the box along x, the direction in which the resolution changes.")
+    temperature: Temperature = key("300 K", "Temperature of the simulations.")
+    seed: int = key(1, "Seed of every random number of the study.")
 
 
 class Reference(Section):
     """Electronic structure of periodic boxes: energies and forces that the models learn."""
 
-    engine: str = Field("tblite", description="Reference engine; `halocline list engines`.")
-    method: str = Field("GFN1-xTB", description="Level of theory of that engine.")
-    quantities: list[str] = Field(["energy", "forces", "stress", "charges"], description="Labels to compute; the engine must provide them.")
+    engine: str = key("tblite", "Reference engine; `halocline list engines`.")
+    method: str = key("GFN1-xTB", "Level of theory of that engine.")
+    quantities: list[str] = key(["energy", "forces", "stress", "charges"], "Labels to compute; the engine must provide them.")
 
 
 class Multipoles(Section):
     """Dipoles, quadrupoles and polarizabilities of small clusters cut from the boxes."""
 
-    engine: str = Field("pyscf", description="Reference engine for molecular properties.")
-    method: str = Field("PBE", description="Density functional.")
-    basis: str = Field("def2-svpd", description="Basis set; it must be diffuse for polarizabilities.")
-    dispersion: Literal["d4", "none"] = Field("d4", description="Dispersion correction added to energy and forces.")
-    quantities: list[str] = Field(["energy", "dipole", "quadrupole", "polarizability"], description="Labels to compute.")
-    clusters: PositiveInt = Field(60, description="Number of clusters to label.")
-    sizes: list[PositiveInt] = Field([1, 2, 3], description="Numbers of molecules per cluster, in equal shares.")
+    engine: str = key("pyscf", "Reference engine for molecular properties.")
+    method: str = key("PBE", "Density functional.")
+    basis: str = key("def2-svpd", "Basis set; it must be diffuse for polarizabilities.")
+    dispersion: Literal["d4", "none"] = key("d4", "Dispersion correction added to energy and forces.")
+    quantities: list[str] = key(["energy", "dipole", "quadrupole", "polarizability"], "Labels to compute.")
+    clusters: PositiveInt = key(60, "Number of clusters to label.")
+    sizes: list[PositiveInt] = key([1, 2, 3], "Numbers of molecules per cluster, in equal shares.")
 
 
 class DatasetSection(Section):
     """Which configurations are labelled, and how they are divided."""
 
-    molecules: PositiveInt = Field(32, description="Molecules in a labelled box.")
-    frames: PositiveInt = Field(240, description="Configurations labelled before the first training.")
-    temperatures: list[Temperature] = Field(["300 K", "370 K"], description="Temperatures of the classical MD that makes configurations.")  # type: ignore[assignment]
-    trajectories: PositiveInt = Field(4, description="Independent trajectories per temperature; splits never cut a trajectory.")
-    interval: Time = Field("250 fs", description="Time between configurations of a trajectory.")  # type: ignore[assignment]
-    droplets: Fraction = Field("20 %", description="Share of frames that are droplets in vacuum, so that models know surfaces.")  # type: ignore[assignment]
-    valid: Fraction = Field("15 %", description="Share of trajectories held back for early stopping.")  # type: ignore[assignment]
-    test: Fraction = Field("15 %", description="Share of trajectories never seen in training.")  # type: ignore[assignment]
+    molecules: PositiveInt = key(32, "Molecules in a labelled box.")
+    frames: PositiveInt = key(240, "Configurations labelled before the first training.")
+    temperatures: list[Temperature] = key(["300 K", "370 K"], "Temperatures of the classical MD that makes configurations.")
+    trajectories: PositiveInt = key(4, "Independent trajectories per temperature; splits never cut a trajectory.")
+    interval: Time = key("250 fs", "Time between configurations of a trajectory.")
+    droplets: Fraction = key("20 %", "Share of frames that are droplets in vacuum, so that models know surfaces.")
+    valid: Fraction = key("15 %", "Share of trajectories held back for early stopping.")
+    test: Fraction = key("15 %", "Share of trajectories never seen in training.")
 
 
 class ActiveLearning(Section):
     """Rounds of: run the trained model, label what it visits, train again."""
 
-    rounds: int = Field(2, ge=0, description="Rounds after the first training.")
-    frames: PositiveInt = Field(80, description="Configurations labelled in a round.")
-    length: Time = Field("10 ps", description="Length of model MD in a round, over all trajectories.")  # type: ignore[assignment]
+    rounds: int = key(2, "Rounds after the first training.", ge=0)
+    frames: PositiveInt = key(80, "Configurations labelled in a round.")
+    length: Time = key("10 ps", "Length of model MD in a round, over all trajectories.")
 
 
 class Model(Section):
     """Atomistic network trained on energies and forces."""
 
-    name: str = Field("schnet", description="Representation; `halocline list models`. Dynamics needs one with a kernel.")
-    features: PositiveInt = Field(64, description="Features per atom.")
-    layers: PositiveInt = Field(2, description="Message-passing layers; cut-off times layers is the receptive field.")
-    cutoff: Length = Field("5 A", description="Cut-off of a layer.")  # type: ignore[assignment]
-    budget: Duration = Field("15 min", description="Wall time of the first training; a round of active learning takes half of it.")  # type: ignore[assignment]
-    learning_rate: float = Field(2e-3, gt=0, description="Peak learning rate of the cosine schedule.")
-    batch: PositiveInt = Field(2, description="Frames per optimisation step.")
+    name: str = key("schnet", "Representation; `halocline list models`. Dynamics needs one with a kernel.")
+    features: PositiveInt = key(64, "Features per atom.")
+    layers: PositiveInt = key(2, "Message-passing layers; cut-off times layers is the receptive field.")
+    cutoff: Length = key("5 A", "Cut-off of a layer.")
+    budget: Duration = key("15 min", "Wall time of the first training; a round of active learning takes half of it.")
+    learning_rate: float = key(2e-3, "Peak learning rate of the cosine schedule.", gt=0)
+    batch: PositiveInt = key(2, "Frames per optimisation step.")
 
 
 class MultipoleModel(Section):
     """Equivariant network for molecular dipoles and polarizabilities."""
 
-    name: str = Field("painn", description="Representation; it needs vector features.")
-    features: PositiveInt = Field(32, description="Features per atom.")
-    layers: PositiveInt = Field(2, description="Message-passing layers.")
-    cutoff: Length = Field("5 A", description="Cut-off of a layer.")  # type: ignore[assignment]
-    heads: list[str] = Field(["dipole", "polarizability"], description="Predicted quantities; `halocline list heads`.")
-    budget: Duration = Field("6 min", description="Wall time of the training.")  # type: ignore[assignment]
+    name: str = key("painn", "Representation; it needs vector features.")
+    features: PositiveInt = key(32, "Features per atom.")
+    layers: PositiveInt = key(2, "Message-passing layers.")
+    cutoff: Length = key("5 A", "Cut-off of a layer.")
+    heads: list[str] = key(["dipole", "polarizability"], "Predicted quantities; `halocline list heads`.")
+    budget: Duration = key("6 min", "Wall time of the training.")
 
 
 class CoarseModel(Section):
     """One bead per molecule: the reservoir."""
 
-    name: str = Field("schnet", description="Representation of the beads.")
-    features: PositiveInt = Field(32, description="Features per bead.")
-    layers: PositiveInt = Field(2, description="Message-passing layers.")
-    cutoff: Length = Field("6 A", description="Cut-off of a layer.")  # type: ignore[assignment]
-    teacher: Time = Field("20 ps", description="Length of atomistic model MD whose mapped forces train the beads.")  # type: ignore[assignment]
-    budget: Duration = Field("6 min", description="Wall time of the training.")  # type: ignore[assignment]
+    name: str = key("schnet", "Representation of the beads.")
+    features: PositiveInt = key(32, "Features per bead.")
+    layers: PositiveInt = key(2, "Message-passing layers.")
+    cutoff: Length = key("6 A", "Cut-off of a layer.")
+    teacher: Time = key("20 ps", "Length of atomistic model MD whose mapped forces train the beads.")
+    budget: Duration = key("6 min", "Wall time of the training.")
 
 
 class RegionsSection(Section):
     """Where the resolution changes. Widths are half-widths about the centre of the slab."""
 
-    shape: Literal["slab"] = Field("slab", description="Geometry of the regions.")
-    atomistic: Length = Field("6 A", description="Half-width of the atomistic region AT.")  # type: ignore[assignment]
-    transition: Length = Field("10 A", description="Width of each transition layer; at least the interaction range of the atomistic model.")  # type: ignore[assignment]
-    hysteresis: Length = Field("1 A", description="A molecule leaves this much further out than it enters.")  # type: ignore[assignment]
+    shape: Literal["slab"] = key("slab", "Geometry of the regions.")
+    atomistic: Length = key("6 A", "Half-width of the atomistic region AT.")
+    transition: Length = key("10 A", "Width of each transition layer; at least the interaction range of the atomistic model.")
+    hysteresis: Length = key("1 A", "A molecule leaves this much further out than it enters.")
 
 
 class CouplingSection(Section):
     """How the levels are combined."""
 
-    name: str = Field("subtractive", description="Coupling; `halocline list couplings`.")
-    reservoir: Literal["model", "tracer"] = Field("model", description="Learned beads, or non-interacting tracers.")
+    name: str = key("subtractive", "Coupling; `halocline list couplings`.")
+    reservoir: Literal["model", "tracer"] = key("model", "Learned beads, or non-interacting tracers.")
 
 
 class Dynamics(Section):
     """Integrator, thermostat and recording of the open simulation and its reference."""
 
-    timestep: Time = Field("0.5 fs", description="Time step of the BAOAB integrator.")  # type: ignore[assignment]
-    equilibration: Time = Field("5 ps", description="Part of each run that is dropped.")  # type: ignore[assignment]
-    length: Time = Field("60 ps", description="Length of the production run, after equilibration.")  # type: ignore[assignment]
-    friction_atomistic: Rate = Field("0 /ps", description="Langevin friction in AT; zero leaves it Newtonian.")  # type: ignore[assignment]
-    friction_transition: Rate = Field("10 /ps", description="Langevin friction in the transition layers.")  # type: ignore[assignment]
-    friction_reservoir: Rate = Field("10 /ps", description="Langevin friction in the reservoir.")  # type: ignore[assignment]
-    friction_reference: Rate = Field("1 /ps", description="Langevin friction of full-resolution runs.")  # type: ignore[assignment]
-    force_cap: Force = Field("50 eV/A", description="Largest force of one pair; capped pairs are counted by region.")  # type: ignore[assignment]
-    record: Time = Field("50 fs", description="Time between recorded configurations.")  # type: ignore[assignment]
-    checkpoint: Time = Field("1 ps", description="Time between checkpoints.")  # type: ignore[assignment]
+    timestep: Time = key("0.5 fs", "Time step of the BAOAB integrator.")
+    equilibration: Time = key("5 ps", "Part of each run that is dropped.")
+    length: Time = key("60 ps", "Length of the production run, after equilibration.")
+    friction_atomistic: Rate = key("0 /ps", "Langevin friction in AT; zero leaves it Newtonian.")
+    friction_transition: Rate = key("10 /ps", "Langevin friction in the transition layers.")
+    friction_reservoir: Rate = key("10 /ps", "Langevin friction in the reservoir.")
+    friction_reference: Rate = key("1 /ps", "Langevin friction of full-resolution runs.")
+    force_cap: Force = key("50 eV/A", "Largest force of one pair; capped pairs are counted by region.")
+    record: Time = key("50 fs", "Time between recorded configurations.")
+    checkpoint: Time = key("1 ps", "Time between checkpoints.")
 
 
 class Calibration(Section):
     """Thermodynamic force: makes the density flat."""
 
-    window: Time = Field("5 ps", description="Length of one iteration.")  # type: ignore[assignment]
-    discard: Fraction = Field("30 %", description="First part of each window that is dropped.")  # type: ignore[assignment]
-    iterations: PositiveInt = Field(8, description="Largest number of iterations.")
-    tolerance: Fraction = Field(
-        "3 %", description="Largest accepted deviation of the density in AT and of 3 A block means in the transition layer."
-    )  # type: ignore[assignment]
-    bin: Length = Field("0.5 A", description="Bin of the density profile and the table.")  # type: ignore[assignment]
-    smoothing: Length = Field("1 A", description="Standard deviation of the Gaussian that smooths the profile.")  # type: ignore[assignment]
-    damping: float = Field(0.2, gt=0, le=1, description="First fraction c0 of the full update; c_i = c0/(1 + i/4).")
-    margin: Length = Field("4 A", description="How far the force reaches into the reservoir beyond the transition layer.")  # type: ignore[assignment]
-    compressibility: Compressibility = Field("4.5e-5 /bar", description="Isothermal compressibility used to scale updates.")  # type: ignore[assignment]
-    bulk: Time = Field("10 ps", description="Length of the two bulk runs whose pressures start the force.")  # type: ignore[assignment]
+    window: Time = key("5 ps", "Length of one iteration.")
+    discard: Fraction = key("30 %", "First part of each window that is dropped.")
+    iterations: PositiveInt = key(8, "Largest number of iterations.")
+    tolerance: Fraction = key("3 %", "Largest accepted deviation of the mean density in AT and of 3 A blocks in the layer.")
+    bin: Length = key("0.5 A", "Bin of the density profile and the table.")
+    smoothing: Length = key("1 A", "Standard deviation of the Gaussian that smooths the profile.")
+    damping: float = key(0.2, "First fraction c0 of the full update; c_i = c0/(1 + i/4).", gt=0, le=1)
+    margin: Length = key("4 A", "How far the force reaches into the reservoir beyond the transition layer.")
+    compressibility: Compressibility = key("4.5e-5 /bar", "Isothermal compressibility used to scale updates.")
+    bulk: Time = key("10 ps", "Length of the two bulk runs whose pressures start the force.")
 
 
 class Validation(Section):
     """Reference run and tolerances of the verdicts."""
 
-    reference: Time = Field("60 ps", description="Length of the full-resolution reference run, after equilibration.")  # type: ignore[assignment]
-    density: Fraction = Field("3 %", description="Tolerance on the mean density in AT.")  # type: ignore[assignment]
-    peak: Fraction = Field("5 %", description="Tolerance on the height of the first peak of g(r).")  # type: ignore[assignment]
-    variance: Fraction = Field("15 %", description="Tolerance on the variance of the number of molecules in AT.")  # type: ignore[assignment]
-    dipole: Fraction = Field("2 %", description="Tolerance on mean molecular dipole and polarizability.")  # type: ignore[assignment]
-    temperature: Fraction = Field("2 %", description="Tolerance on the temperature of each region.")  # type: ignore[assignment]
-    forces: Force = Field("0.15 eV/A", description="Tolerance on the force error of the model on fresh labelled frames.")  # type: ignore[assignment]
+    reference: Time = key("60 ps", "Length of the full-resolution reference run, after equilibration.")
+    density: Fraction = key("3 %", "Tolerance on the mean density in AT.")
+    peak: Fraction = key("5 %", "Tolerance on the height of the first peak of g(r).")
+    variance: Fraction = key("15 %", "Tolerance on the variance of the number of molecules in AT.")
+    dipole: Fraction = key("2 %", "Tolerance on mean molecular dipole and polarizability.")
+    temperature: Fraction = key("2 %", "Tolerance on the temperature of each region.")
+    forces: Force = key("0.15 eV/A", "Tolerance on the force error of the model on fresh labelled frames.")
 
 
 class Execute(Section):
     """Where the work runs."""
 
-    workers: PositiveInt = Field(2, description="Processes, one thread each.")
+    workers: PositiveInt = key(2, "Processes, one thread each.")
 
 
 class Study(Section):
     """A whole study."""
 
-    study: str = Field("water", min_length=1, description="Name of the study.")
-    preset: Literal["tiny", "standard", "production"] | None = Field(None, description="Effort; values written in the file win over it.")
-    system: System = Field(default_factory=System, description="The liquid.")
-    reference: Reference = Field(default_factory=Reference, description="Labels of boxes.")
-    multipoles: Multipoles = Field(default_factory=Multipoles, description="Labels of clusters.")
-    dataset: DatasetSection = Field(default_factory=DatasetSection, description="Which configurations are labelled.")
-    active_learning: ActiveLearning = Field(default_factory=ActiveLearning, description="Rounds of labelling what the model visits.")
-    model: Model = Field(default_factory=Model, description="Atomistic model.")
-    multipole_model: MultipoleModel = Field(default_factory=MultipoleModel, description="Dipole and polarizability model.")
-    coarse_model: CoarseModel = Field(default_factory=CoarseModel, description="Bead model.")
-    regions: RegionsSection = Field(default_factory=RegionsSection, description="Regions.")
-    coupling: CouplingSection = Field(default_factory=CouplingSection, description="Coupling.")
-    dynamics: Dynamics = Field(default_factory=Dynamics, description="Dynamics.")
-    calibration: Calibration = Field(default_factory=Calibration, description="Thermodynamic force.")
-    validation: Validation = Field(default_factory=Validation, description="Verdicts.")
-    execute: Execute = Field(default_factory=Execute, description="Execution.")
+    study: str = key("water", "Name of the study.", min_length=1)
+    preset: Literal["tiny", "standard", "production"] | None = key(None, "Effort; values written in the file win over it.")
+    system: System = section(System, "The liquid.")
+    reference: Reference = section(Reference, "Labels of boxes.")
+    multipoles: Multipoles = section(Multipoles, "Labels of clusters.")
+    dataset: DatasetSection = section(DatasetSection, "Which configurations are labelled.")
+    active_learning: ActiveLearning = section(ActiveLearning, "Rounds of labelling what the model visits.")
+    model: Model = section(Model, "Atomistic model.")
+    multipole_model: MultipoleModel = section(MultipoleModel, "Dipole and polarizability model.")
+    coarse_model: CoarseModel = section(CoarseModel, "Bead model.")
+    regions: RegionsSection = section(RegionsSection, "Regions.")
+    coupling: CouplingSection = section(CouplingSection, "Coupling.")
+    dynamics: Dynamics = section(Dynamics, "Dynamics.")
+    calibration: Calibration = section(Calibration, "Thermodynamic force.")
+    validation: Validation = section(Validation, "Verdicts.")
+    execute: Execute = section(Execute, "Execution.")

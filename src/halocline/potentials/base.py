@@ -67,7 +67,7 @@ class Potential(ABC):
             virial: whether to compute the virial as well.
         """
 
-    def reset(self) -> None:
+    def reset(self) -> None:  # noqa: B027 - most potentials keep nothing
         """Forget neighbour lists; results must not depend on whether this was called."""
 
     def __add__(self, other: Potential) -> Potential:
