@@ -1,0 +1,308 @@
+"""Append-only dataset of frames in HDF5, safe against SIGKILL.
+
+The HDF5 file itself is only ever replaced as a whole, because HDF5 cannot promise a readable file when its writer is
+killed. Frames are appended to a journal beside it (:mod:`halocline.datasets.journal`) and moved into the HDF5 file when
+the dataset is closed. Opening a dataset reads both, so nothing is lost whenever the process dies.
+
+Layout of the file, format version 1::
+
+    /                    attributes: format, format_version
+    keys, trajectories   (n_frames,) text, in order
+    levels/HASH          attribute: json (level of theory, stored once)
+    topologies/HASH      molecule_species, offsets, atomic_numbers, masses; attribute: species (JSON)
+    frames/00000000      positions [, cell] [, velocities], labels/NAME, each with attributes unit and, for labels, origin
+                         attributes: key, trajectory, source, weight, level, topology, periodic, info (JSON)
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+
+from halocline.datasets.frame import Frame, level_hash
+from halocline.datasets.journal import JournalWriter, dump_json, read_journal
+from halocline.errors import RunFailure
+from halocline.files import atomic_path, hash_data
+from halocline.labels import QUANTITIES
+from halocline.state import State
+from halocline.topology import Topology
+
+FORMAT = "halocline-dataset"
+FORMAT_VERSION = 1
+_UNITS = {"positions": "A", "cell": "A", "velocities": "A/fs"}
+
+
+class Dataset:
+    """Frames in the order in which they were appended; make one with :meth:`create`, :meth:`open` or :meth:`resume`.
+
+    Reading needs no lock and may go on while another process appends. The first :meth:`append` makes this object the
+    only writer. ``with`` (or :meth:`close`) leaves one self-contained HDF5 file.
+
+    Attributes:
+        path: the HDF5 file.
+        dropped: half-written frames of a killed writer that were left out.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.dropped = 0
+        self._writer: JournalWriter | None = None
+        self._file: h5py.File | None = None
+        self._topologies: dict[str, Topology] = {}
+        self._levels: dict[str, dict[str, Any]] = {}
+        self._load()
+
+    @classmethod
+    def create(cls, path: Path | str) -> Dataset:
+        """A new, empty dataset.
+
+        Raises:
+            RunFailure: the file exists, or cannot be written.
+        """
+        path = Path(path)
+        if path.exists():
+            raise RunFailure("the dataset exists already", str(path), "Open it to append, or delete it first.")
+        with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+            file.attrs["format"], file.attrs["format_version"] = FORMAT, FORMAT_VERSION
+            for group in ("frames", "levels", "topologies"):
+                file.create_group(group)
+            _write_index(file, [], [])
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path | str) -> Dataset:
+        """An existing dataset, for reading and appending.
+
+        Raises:
+            RunFailure: missing, corrupt, or of a newer format.
+        """
+        return cls(Path(path))
+
+    @classmethod
+    def resume(cls, path: Path | str) -> Dataset:
+        """The dataset at ``path``, created when missing."""
+        return cls(Path(path)) if Path(path).exists() else cls.create(path)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __getitem__(self, index: int) -> Frame:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"frame {index} of {len(self)} in {self.path}")
+        index %= len(self)
+        return self._read(index) if index < self._n_stored else self._pending[index - self._n_stored]
+
+    def __iter__(self) -> Iterator[Frame]:
+        return (self[index] for index in range(len(self)))
+
+    def keys(self) -> set[str]:
+        """Keys of all frames."""
+        return set(self._keys)
+
+    @property
+    def trajectories(self) -> list[str]:
+        """Name of the trajectory of each frame, in order."""
+        return list(self._trajectories)
+
+    def append(self, frame: Frame) -> bool:
+        """Add a frame; on return it survives a crash of this process and of the machine.
+
+        Returns:
+            False where a frame of that key was there already; nothing is written then.
+
+        Raises:
+            RunFailure: the frame is not fit (see :meth:`Frame.check`), the disk is full, or another process is writing.
+        """
+        frame.check(f"{self.path}, frame {frame.key}")
+        writer = self._writer or self._become_writer()
+        if frame.key in self._known:
+            return False
+        writer.append(frame)
+        self._add_pending(frame)
+        return True
+
+    def extend(self, frames: Sequence[Frame]) -> int:
+        """Append several frames; returns how many were new."""
+        return sum(self.append(frame) for frame in frames)
+
+    def close(self) -> None:
+        """Move appended frames into the HDF5 file and release it. Reading may go on afterwards."""
+        if self._writer is not None:
+            if self._pending:
+                self._consolidate()
+            self._writer.close(remove=True)
+            self._writer = None
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def __enter__(self) -> Dataset:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        # A forgotten close loses nothing, the journal is complete; it only leaves two files where one is expected.
+        if getattr(self, "_writer", None) is not None and not sys.is_finalizing():
+            self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_file": None, "_writer": None}
+
+    def _load(self) -> None:
+        # The journal first: a writer that finishes in between has moved these frames into the file, never the reverse.
+        frames, _, self.dropped = read_journal(_journal(self.path))
+        with self._opened() as file:
+            self._keys = [key.decode() for key in file["keys"][:]]
+            self._trajectories = [name.decode() for name in file["trajectories"][:]]
+        self._n_stored = len(self._keys)
+        self._known = set(self._keys)
+        self._pending: list[Frame] = []
+        for frame in frames:
+            # Killed between replacing the file and deleting the journal: its frames are stored already.
+            if frame.key not in self._known:
+                self._add_pending(frame)
+
+    def _add_pending(self, frame: Frame) -> None:
+        self._pending.append(frame)
+        self._keys.append(frame.key)
+        self._known.add(frame.key)
+        self._trajectories.append(frame.trajectory)
+
+    def _become_writer(self) -> JournalWriter:
+        writer = JournalWriter(_journal(self.path))
+        dropped = self.dropped
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        for leftover in self.path.parent.glob(f".{self.path.name}.*.partial*"):
+            leftover.unlink(missing_ok=True)
+        try:
+            torn = writer.recover()
+            self._load()
+        except BaseException:
+            writer.close(remove=False)
+            raise
+        self.dropped = max(dropped, torn)
+        self._writer = writer
+        return writer
+
+    def _consolidate(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        try:
+            with atomic_path(self.path) as temporary:
+                shutil.copyfile(self.path, temporary)
+                with h5py.File(temporary, "r+") as file:
+                    for index, frame in enumerate(self._pending, start=self._n_stored):
+                        _write_frame(file, index, frame)
+                    _write_index(file, self._keys, self._trajectories)
+        except OSError as error:  # HDF5 reports a full disk without an error number
+            remedy = f"Free some space and run the same command again: all frames are safe in {_journal(self.path).name}."
+            raise RunFailure(f"cannot write the dataset ({error})", str(self.path), remedy) from error
+        self._n_stored, self._pending = len(self._keys), []
+
+    def _opened(self) -> h5py.File:
+        if not self.path.exists():
+            raise RunFailure("the dataset is missing", str(self.path), "Run the stage that makes it again.")
+        try:
+            # The file is never written in place, so readers need no lock (which some cluster file systems lack).
+            file = h5py.File(self.path, "r", locking=False)
+        except OSError as error:
+            remedy = "Delete it and run the stage that makes it again."
+            raise RunFailure(f"not a readable HDF5 file ({error})", str(self.path), remedy) from error
+        if file.attrs.get("format") != FORMAT or file.attrs["format_version"] > FORMAT_VERSION:
+            found = f"{file.attrs.get('format')} version {file.attrs.get('format_version')}"
+            file.close()
+            remedy = f"This program reads {FORMAT} up to version {FORMAT_VERSION}; install a newer one, or give another file."
+            raise RunFailure(f"the file is {found}", str(self.path), remedy)
+        return file
+
+    def _read(self, index: int) -> Frame:
+        if self._file is None:
+            self._file = self._opened()
+        group = self._file["frames"][f"{index:08d}"]
+        words = dict(group.attrs)
+        topology = self._topology(words["topology"])
+        cell = group["cell"][:] if "cell" in group else np.zeros((3, 3))
+        velocities = group["velocities"][:] if "velocities" in group else None
+        state = State(group["positions"][:], cell, topology, velocities, bool(words["periodic"]), json.loads(words["info"]))
+        labels = {name: np.asarray(item[()]) for name, item in group["labels"].items()} if "labels" in group else {}
+        level = self._level(words["level"]) if words["level"] else None
+        return Frame(state, labels, words["key"], words["trajectory"], level, words["source"], float(words["weight"]))
+
+    def _topology(self, name: str) -> Topology:
+        assert self._file is not None
+        if name not in self._topologies:
+            group = self._file["topologies"][name]
+            arrays = [group[part][:] for part in ("molecule_species", "offsets", "atomic_numbers", "masses")]
+            self._topologies[name] = Topology(tuple(json.loads(group.attrs["species"])), *arrays)
+        return self._topologies[name]
+
+    def _level(self, name: str) -> dict[str, Any]:
+        assert self._file is not None
+        if name not in self._levels:
+            self._levels[name] = json.loads(self._file["levels"][name].attrs["json"])
+        return dict(self._levels[name])
+
+
+def _journal(path: Path) -> Path:
+    return path.with_name(path.name + ".journal")
+
+
+def _write_index(file: h5py.File, keys: Sequence[str], trajectories: Sequence[str]) -> None:
+    for name, words in (("keys", keys), ("trajectories", trajectories)):
+        if name in file:
+            del file[name]
+        file.create_dataset(name, data=list(words), shape=(len(words),), dtype=h5py.string_dtype())
+
+
+def _write_frame(file: h5py.File, index: int, frame: Frame) -> None:
+    state = frame.state
+    group = file["frames"].create_group(f"{index:08d}")
+    arrays = {"positions": state.positions, "velocities": state.velocities, "cell": state.cell if np.any(state.cell) else None}
+    for name, array in arrays.items():
+        if array is not None:
+            group.create_dataset(name, data=np.asarray(array, dtype=np.float64)).attrs["unit"] = _UNITS[name]
+    for name, value in frame.labels.items():
+        item = group.create_dataset(f"labels/{name}", data=np.asarray(value, dtype=np.float64))
+        item.attrs["unit"] = QUANTITIES[name].unit
+        if QUANTITIES[name].origin:
+            item.attrs["origin"] = QUANTITIES[name].origin
+    words = {
+        "key": frame.key, "trajectory": frame.trajectory, "source": frame.source, "weight": float(frame.weight),
+        "level": _write_level(file, frame.level), "topology": _write_topology(file, state.topology),
+        "periodic": bool(state.periodic), "info": dump_json(state.info),
+    }  # fmt: skip
+    for name, word in words.items():
+        group.attrs[name] = word
+
+
+def _write_level(file: h5py.File, level: dict[str, Any] | None) -> str:
+    if level is None:
+        return ""
+    name = level_hash(level)
+    if name not in file["levels"]:
+        file["levels"].create_group(name).attrs["json"] = dump_json(level)
+    return name
+
+
+def _write_topology(file: h5py.File, topology: Topology) -> str:
+    arrays = {name: getattr(topology, name) for name in ("molecule_species", "offsets", "atomic_numbers", "masses")}
+    name = hash_data([list(topology.species), *arrays.values()])
+    if name not in file["topologies"]:
+        group = file["topologies"].create_group(name)
+        group.attrs["species"] = json.dumps(list(topology.species))
+        for part, array in arrays.items():
+            group.create_dataset(part, data=array)
+    return name
