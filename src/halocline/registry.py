@@ -52,6 +52,11 @@ def add_plugin_folder(folder: Path) -> None:
         _extra_folders.append(folder)
 
 
+def plugin_folders() -> tuple[Path, ...]:
+    """Folders added by :func:`add_plugin_folder`; worker processes search them too."""
+    return tuple(_extra_folders)
+
+
 def available(kind: str) -> dict[str, Entry]:
     """Everything of a kind, by name.
 
