@@ -6,7 +6,6 @@ import pickle
 import random
 import signal
 import time
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -33,7 +32,9 @@ def water_frame(seed: int, molecules: int = 2, periodic: bool = True, labels: bo
     speed = rng.normal(size=positions.shape) if velocities else None
     state = State(positions, cell, topology, speed, periodic, {"temperature": 300.0})
     values = {"energy": np.array(rng.normal()), "forces": rng.normal(size=positions.shape), "dipole": rng.normal(size=3)}
-    return Frame(state, values if labels else {}, trajectory=f"run-{seed % 3}", level=LEVEL if labels else None, source="a test", weight=0.5)
+    return Frame(
+        state, values if labels else {}, trajectory=f"run-{seed % 3}", level=LEVEL if labels else None, source="a test", weight=0.5
+    )
 
 
 def assert_same(a: Frame, b: Frame) -> None:
