@@ -24,6 +24,7 @@ class Graph:
         n_frames, n_molecules: counts.
         molecule_frame: (n_molecules,) configuration of each molecule.
         masses: (n_sites,), amu: the origin of multipoles is the centre of mass.
+        molecule_charges: (n_molecules,), e, or None where all molecules are neutral.
     """
 
     types: Tensor
@@ -36,6 +37,7 @@ class Graph:
     n_molecules: int
     molecule_frame: Tensor
     masses: Tensor
+    molecule_charges: Tensor | None = None
 
     def displacements(self) -> Tensor:
         """(n_pairs, 3) from i to j, Å."""
@@ -68,6 +70,8 @@ class Representation(nn.Module, ABC):
     name: str = ""
     summary: str = ""
     has_vectors: bool = False
+
+    type_index: Tensor
 
     def __init__(self, types: list[int], features: int, layers: int, cutoff: float) -> None:
         super().__init__()

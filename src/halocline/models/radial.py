@@ -17,6 +17,8 @@ def smooth_cutoff(distances: Tensor, cutoff: float) -> Tensor:
 class GaussianBasis(nn.Module):
     """exp(-(r - mu_k)^2 / (2 s^2)) with centres evenly spaced from 0 to the cut-off and s their spacing."""
 
+    centres: Tensor
+
     def __init__(self, size: int, cutoff: float) -> None:
         super().__init__()
         self.size = size
@@ -30,6 +32,8 @@ class GaussianBasis(nn.Module):
 
 class BesselBasis(nn.Module):
     """sqrt(2/r_c) sin(k pi r / r_c) / r, k = 1..size (Gasteiger et al., arXiv:2003.03123)."""
+
+    wave: Tensor
 
     def __init__(self, size: int, cutoff: float) -> None:
         super().__init__()

@@ -1,0 +1,55 @@
+"""Molecular polarizability tensors as sums of atomic ones.
+
+alpha_m = sum_{i in m} { a_i 1 + sum_k g_k [ (u_k w_k^T + w_k u_k^T)/2 - (u_k . w_k)/3 1 ] } with u, w linear in the vector
+features and a, g functions of the scalar features: isotropic plus symmetric traceless, hence equivariant by construction.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from halocline.models.base import Features, Graph, Representation
+from halocline.models.heads.base import Head
+
+
+class PolarizabilityHead(Head):
+    """Polarizability of every molecule, and their sum.
+
+    Attributes:
+        scale: Å^3, spread of what is learned.
+        shift: (n_types,) Å^3, mean isotropic part of each type.
+    """
+
+    name = "polarizability"
+    summary = "molecular polarizability tensors: isotropic plus symmetric traceless"
+    needs_vectors = True
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, representation: Representation) -> None:
+        super().__init__(representation)
+        features = representation.features
+        self.channels = max(4, features // 4)
+        self.net = nn.Sequential(nn.Linear(features, features), nn.SiLU(), nn.Linear(features, 1 + self.channels))
+        self.left = nn.Linear(features, self.channels, bias=False)
+        self.right = nn.Linear(features, self.channels, bias=False)
+        self.register_buffer("scale", torch.ones(()))
+        self.register_buffer("shift", torch.zeros(len(representation.types)))
+
+    def forward(self, features: Features, graph: Graph, type_index: Tensor) -> dict[str, Tensor]:
+        """``molecular_polarizability`` (n_molecules, 3, 3) and ``polarizability`` (n_frames, 3, 3), Å^3."""
+        assert features.vectors is not None
+        output = self.net(features.scalars)
+        u, w = self.left(features.vectors), self.right(features.vectors)
+        product = torch.einsum("nak,nbk,nk->nab", u, w, output[:, 1:])
+        symmetric = 0.5 * (product + product.transpose(1, 2))
+        identity = torch.eye(3, dtype=symmetric.dtype)
+        trace = symmetric.diagonal(dim1=1, dim2=2).sum(dim=1)
+        traceless = symmetric - trace[:, None, None] / 3.0 * identity
+        isotropic = self.scale * output[:, 0] + self.shift[type_index]
+        atomic = isotropic[:, None, None] * identity + self.scale * traceless
+        molecular = atomic.new_zeros(graph.n_molecules, 3, 3).index_add(0, graph.molecule, atomic)
+        frame = molecular.new_zeros(graph.n_frames, 3, 3).index_add(0, graph.molecule_frame, molecular)
+        return {"molecular_polarizability": molecular, "polarizability": frame}
