@@ -41,9 +41,12 @@ class Potential(ABC):
         interaction_range: Å; two molecules further apart than this (between any two of their atoms, or between their
             centres of mass for bead potentials) cannot appear in one term of the energy. For a message-passing network
             cut-off times number of layers.
+        additive_over_molecules: True where the energy is a sum over single molecules, so that the energy of a set
+            minus that of a subset is the energy of the rest.
     """
 
     interaction_range: float = 0.0
+    additive_over_molecules: bool = False
 
     @abstractmethod
     def bind(self, topology: Topology, cell: FloatArray) -> None:
@@ -83,6 +86,8 @@ class Potential(ABC):
 class Zero(Potential):
     """No interaction: tracers, ideal gases, null tests."""
 
+    additive_over_molecules = True
+
     def bind(self, topology: Topology, cell: FloatArray) -> None:
         self._n_atoms, self._n_molecules = topology.n_atoms, topology.n_molecules
 
@@ -97,6 +102,7 @@ class SumPotential(Potential):
     def __init__(self, terms: Sequence[tuple[float, Potential]]) -> None:
         self.terms = list(terms)
         self.interaction_range = max((term.interaction_range for _, term in self.terms), default=0.0)
+        self.additive_over_molecules = all(term.additive_over_molecules for _, term in self.terms)
 
     def bind(self, topology: Topology, cell: FloatArray) -> None:
         for _, term in self.terms:
