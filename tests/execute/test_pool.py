@@ -32,7 +32,8 @@ def fail_unpicklably(number: int) -> int:
 
 def die_at_three(number: int) -> int:
     if number == 3:
-        print("the last words", file=sys.stderr, flush=True)
+        sys.stderr.write("the last words\n")
+        sys.stderr.flush()
         os.kill(os.getpid(), signal.SIGKILL)
     return number * number
 
