@@ -1,0 +1,269 @@
+"""Radial distribution functions between atoms of different molecules, seen from AT.
+
+Two normalisations are kept:
+
+* **from AT** (default, unbiased): the first atom belongs to a molecule in AT, the second to any other molecule. The range is
+  chosen so that the second one is still inside S1, hence atomistic. No surface, no correction.
+* **AT only** (what the field prints): both molecules in AT. A uniform slab of width W then holds only the fraction
+  f(r) = 1 - (r^2 + s^2)/(2 r W) of the pairs at distance r <= W that an infinite liquid holds, and W/(2 r) beyond
+  (s^2: mean square x-distance of the two atoms from their centres of mass, which decide membership). Dividing by f makes an
+  ideal gas give exactly 1.
+
+g = <pairs> / (<N_a> <n_b> 4 pi r^2 dr), with the mean density n_b = <N_b>/V_AT of the same run and the exact share of pairs that
+belong to different molecules. In the closed reference every molecule counts as first atom: all places are equivalent there.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from ase.data import chemical_symbols
+from scipy.ndimage import gaussian_filter1d
+from scipy.signal import find_peaks
+
+from halocline.dynamics.record import Snapshot
+from halocline.models.graphs import half_pairs
+from halocline.observables.base import Comparison, Observable, Setting, number
+from halocline.observables.statistics import Estimate, column_errors, difference, function_of_means
+from halocline.results import Figure, Number, Series
+from halocline.topology import FloatArray, Topology
+
+BIN = 0.05
+"""Å."""
+RANGE = 8.0
+"""Largest distance, Å; less where Δ is thinner or the box narrower."""
+EXTENT = 1.0
+"""Largest distance of an atom from the centre of mass of its molecule that keeps pairs inside S1, Å."""
+PROMINENCE = 0.1
+"""A maximum of g that rises less above its surroundings is noise."""
+INTEGRAL_TOLERANCE = 0.03
+"""Accepted integral of |g - g_ref| over that of g_ref."""
+_WINDOW = 0.25
+_DEGREE = 4
+
+_REMEDY = "Widen regions.transition or regions.atomistic: the structure still feels the change of resolution."
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two elements and what normalises them; the exact share of their pairs that lie in different molecules."""
+
+    name: str
+    first: int
+    second: int
+    share: float
+
+    @property
+    def directions(self) -> int:
+        """Unequal elements are counted from both sides."""
+        return 1 if self.first == self.second else 2
+
+
+def element_pairs(topology: Topology) -> list[Pair]:
+    """All pairs of elements, heaviest first."""
+    elements = sorted(set(topology.atomic_numbers.tolist()), reverse=True)
+    counts = {z: np.bincount(topology.molecule_of_atom[topology.atomic_numbers == z], minlength=topology.n_molecules) for z in elements}
+    pairs = []
+    for a, b in itertools.combinations_with_replacement(elements, 2):
+        within = float((counts[a] * counts[b]).sum())
+        share = 1.0 - within / float(counts[a].sum() * counts[b].sum())
+        pairs.append(Pair(f"g_{chemical_symbols[a]}{chemical_symbols[b]}", a, b, share))
+    return pairs
+
+
+def slab_fraction(distance: FloatArray, width: float, offset_square: float = 0.0) -> FloatArray:
+    """Share of the pairs at a distance that a uniform slab keeps when both ends must be inside it.
+
+    Args:
+        distance: Å.
+        width: of the slab, Å.
+        offset_square: mean square x-distance between atoms and the points that decide membership, both ends added, Å^2.
+    """
+    r = np.asarray(distance, dtype=np.float64)
+    inside = 1.0 - (r**2 + offset_square) / (2.0 * r * width)
+    return np.where(r <= width, inside, width / (2.0 * r))
+
+
+class RadialDistribution(Observable):
+    """g(r) of every pair of elements between atoms of different molecules."""
+
+    name = "rdf"
+    summary = "radial distribution functions around molecules in AT, first peaks and their difference from the reference"
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(setting)
+        self.pairs = element_pairs(setting.topology)
+        self.elements = sorted({pair.first for pair in self.pairs}, reverse=True)
+        reach = min(RANGE, 0.5 * float(setting.edges.min()), setting.slab.transition - 2.0 * EXTENT)
+        self.bins = max(1, math.floor(reach / BIN))
+        self.edges = np.linspace(0.0, self.bins * BIN, self.bins + 1)
+        self.radius = 0.5 * (self.edges[1:] + self.edges[:-1])
+        self.shells = 4.0 / 3.0 * math.pi * np.diff(self.edges**3)
+
+    def update(self, snapshot: Snapshot) -> None:
+        topology, slab = snapshot.topology, self.setting.slab
+        molecule, numbers = topology.molecule_of_atom, topology.atomic_numbers
+        in_slab = topology.atom_mask(snapshot.distance < slab.atomistic)
+        first = np.ones(topology.n_atoms, dtype=bool) if self.setting.is_full else in_slab
+        i, j, shifts = half_pairs(snapshot.positions, snapshot.cell, True, float(self.edges[-1]))
+        between = (molecule[i] != molecule[j]) & (first[i] | first[j])
+        i, j, shifts = i[between], j[between], shifts[between]
+        distances = np.linalg.norm(snapshot.positions[j] + shifts - snapshot.positions[i], axis=1)
+        bin_of_pair = np.minimum((distances / BIN).astype(np.int64), self.bins - 1)
+        weights = first[i].astype(np.float64) + first[j]
+        both = 2.0 * (in_slab[i] & in_slab[j])
+        low, high = np.minimum(numbers[i], numbers[j]), np.maximum(numbers[i], numbers[j])
+        counts, slab_counts = np.zeros((len(self.pairs), self.bins)), np.zeros((len(self.pairs), self.bins))
+        for index, pair in enumerate(self.pairs):
+            chosen = (high == pair.first) & (low == pair.second)
+            counts[index] = np.bincount(bin_of_pair[chosen], weights[chosen], self.bins)
+            slab_counts[index] = np.bincount(bin_of_pair[chosen], both[chosen], self.bins)
+        offsets = (snapshot.positions - snapshot.centres[molecule])[:, 0] ** 2
+        self.store(
+            counts=counts,
+            slab_counts=slab_counts,
+            atoms=np.array([(first & (numbers == z)).sum() for z in self.elements]),
+            slab_atoms=np.array([(in_slab & (numbers == z)).sum() for z in self.elements]),
+            offsets=np.array([offsets[numbers == z].mean() for z in self.elements]),
+        )
+
+    @property
+    def _slab_volume(self) -> float:
+        return 2.0 * self.setting.slab.atomistic * self.setting.cross_section
+
+    def _columns(self, index: int) -> FloatArray:
+        """(n_frames, bins + 2) pairs of each bin, then atoms of both elements: all that a g(r) is made of."""
+        pair, atoms = self.pairs[index], self.series("atoms")
+        ends = [self.elements.index(pair.first), self.elements.index(pair.second)]
+        return np.concatenate([self.series("counts")[:, index], atoms[:, ends]], axis=1)
+
+    def _normalise(self, index: int, means: FloatArray) -> FloatArray:
+        """(bins,) g(r) from the averages of :meth:`_columns`."""
+        pair = self.pairs[index]
+        volume = self.setting.volume if self.setting.is_full else self._slab_volume
+        uniform = pair.directions * pair.share * means[-2] * means[-1] / volume
+        return means[:-2] / (uniform * self.shells) if uniform > 0 else np.full(self.bins, np.nan)
+
+    def g(self, index: int) -> FloatArray:
+        """(bins,) g(r) of a pair of elements, first atom in AT, second anywhere."""
+        return self._normalise(index, self._columns(index).mean(axis=0))
+
+    def g_slab(self, index: int) -> FloatArray:
+        """(bins,) g(r) with both molecules in AT, divided by the share of pairs that a uniform slab keeps."""
+        pair, atoms = self.pairs[index], self.series("slab_atoms").mean(axis=0)
+        a, b = self.elements.index(pair.first), self.elements.index(pair.second)
+        offsets = self.series("offsets").mean(axis=0)
+        fraction = slab_fraction(self.radius, 2.0 * self.setting.slab.atomistic, offsets[a] + offsets[b])
+        uniform = pair.directions * pair.share * atoms[a] * atoms[b] / self._slab_volume
+        counts = self.series("slab_counts")[:, index].mean(axis=0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(fraction > 0, counts / (uniform * self.shells * fraction), np.nan)
+
+    def errors(self, index: int) -> FloatArray:
+        """(bins,) standard errors of :meth:`g`, of the pair counts alone."""
+        columns = self._columns(index)
+        scale = self._normalise(index, np.concatenate([np.ones(self.bins), columns[:, -2:].mean(axis=0)]))
+        return np.nan_to_num(column_errors(columns[:, :-2])) * scale
+
+    def peak(self, index: int) -> tuple[Estimate, Estimate]:
+        """Position (Å) and height of the first maximum, from a quartic through the bins around it."""
+        unknown = Estimate(math.nan, math.nan, 0.0)
+        curve = self.g(index)
+        centre = first_maximum(curve)
+        half = round(_WINDOW / BIN)
+        if centre is None or centre < half or centre + half >= self.bins:
+            return unknown, unknown
+        window = slice(centre - half, centre + half + 1)
+
+        def locate(means: FloatArray) -> tuple[float, float]:
+            return _summit(self.radius[window], self._normalise(index, means)[window])
+
+        columns = self._columns(index)
+        position = function_of_means(columns, lambda means: locate(means)[0])
+        return position, function_of_means(columns, lambda means: locate(means)[1])
+
+    def result(self) -> list[Number]:
+        numbers = []
+        for index, pair in enumerate(self.pairs):
+            position, height = self.peak(index)
+            numbers += [
+                number(f"first peak of {pair.name}, position", position, "A"),
+                number(f"first peak of {pair.name}, height", height, ""),
+            ]
+        return numbers
+
+    def compare(self, reference: Observable) -> list[Comparison | list[Comparison]]:
+        assert isinstance(reference, RadialDistribution)
+        source, claims = "full-resolution run", list[Comparison | list[Comparison]]()
+        for index, pair in enumerate(self.pairs):
+            height, expected = self.peak(index)[1], reference.peak(index)[1]
+            tolerance = self.setting.tolerances.peak * expected.value
+            claims.append(Comparison(f"first peak of {pair.name}, height", height, expected, tolerance, "", source, _REMEDY))
+            name = f"integrated difference of {pair.name}"
+            gap = self.integrated_difference(reference, index)
+            claims.append(Comparison(name, gap, Estimate(0.0), INTEGRAL_TOLERANCE, "", source, _REMEDY))
+        return claims
+
+    def integrated_difference(self, reference: RadialDistribution, index: int) -> Estimate:
+        """Integral of |g - g_ref| over the integral of g_ref, without what noise alone adds to it.
+
+        Noise makes the integral of an absolute value positive; its expectation for normal errors, sum of sqrt(2/pi) sigma, is
+        subtracted. Half of it is added to the error, so that an interval of two errors still covers the uncorrected value.
+        """
+        mine, theirs = self.g(index), reference.g(index)
+        weight = BIN / max(float(theirs.sum()) * BIN, 1e-12)
+        signs = np.sign(mine - theirs)
+        noise = float(np.hypot(self.errors(index), reference.errors(index)).sum()) * math.sqrt(2.0 / math.pi) * weight
+        parts = [
+            function_of_means(rdf._columns(index), lambda means, rdf=rdf: float(signs @ rdf._normalise(index, means)) * weight)
+            for rdf in (self, reference)
+        ]
+        gap = difference(*parts)
+        error = math.nan if gap.error is None else gap.error + 0.5 * noise
+        return Estimate(max(gap.value - noise, 0.0), error, gap.n_effective)
+
+    def figures(self, reference: Observable) -> list[Figure]:
+        assert isinstance(reference, RadialDistribution)
+        figures = []
+        for index, pair in enumerate(self.pairs):
+            mine, theirs = self.g(index), reference.g(index)
+            error, other = self.errors(index), reference.errors(index)
+            series = [
+                Series("open", self.radius, mine, error),
+                Series("full resolution", self.radius, theirs, other),
+                Series("difference", self.radius, mine - theirs, np.hypot(error, other)),
+                Series("open, both molecules in AT", self.radius, self.g_slab(index), style="dashed"),
+            ]
+            caption = (
+                "Atoms of different molecules; the first belongs to a molecule in AT, the second to any molecule of S1. Dashed: both "
+                "in AT, divided by the share of pairs that a uniform slab of this width keeps."
+            )
+            title = f"Radial distribution function {pair.name}"
+            figures.append(Figure(f"rdf_{pair.name}", title, "distance (A)", pair.name, series, caption))
+        return figures
+
+
+def first_maximum(curve: FloatArray) -> int | None:
+    """Index of the first maximum of a g(r) that stands out, or None."""
+    if not np.all(np.isfinite(curve)):
+        return None
+    smooth = gaussian_filter1d(curve, 1.5)
+    peaks = find_peaks(smooth, prominence=PROMINENCE, height=1.0)[0]
+    return int(peaks[0]) if len(peaks) else None
+
+
+def _summit(x: FloatArray, y: FloatArray) -> tuple[float, float]:
+    """Position and height of the maximum of a polynomial through points around a peak."""
+    middle, scale = x.mean(), 0.5 * (x[-1] - x[0])
+    coefficients = np.polynomial.polynomial.polyfit((x - middle) / scale, y, _DEGREE)
+    grid = np.linspace(-1.0, 1.0, 81)
+    values = np.polynomial.polynomial.polyval(grid, coefficients)
+    best = int(np.clip(np.argmax(values), 1, len(grid) - 2))
+    left, top, right = values[best - 1 : best + 2]
+    bend = left - 2.0 * top + right
+    shift = 0.5 * (left - right) / bend if bend < 0 else 0.0
+    place = grid[best] + shift * (grid[1] - grid[0])
+    return float(middle + scale * place), float(np.polynomial.polynomial.polyval(place, coefficients))

@@ -1,0 +1,241 @@
+"""Errors of time averages: correlated samples, nonlinear functions of averages, differences.
+
+Every error is one standard error that knows about time correlation, and every estimate carries the number of independent
+samples behind it. Intervals use Student's t with that number, since many runs hold only ten of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import t as student
+
+from halocline.topology import FloatArray
+
+MAX_GROUPS = 400
+"""Jackknife groups; more cost time and no longer change the error."""
+MIN_SAMPLES = 4
+"""Fewer rows than this give no error at all."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value and what is known about it.
+
+    Attributes:
+        value: in whatever unit the caller uses.
+        error: one standard error; None for an exact number (a target, a count), NaN where the data do not give one.
+        n_effective: independent samples behind the error; infinite for exact numbers.
+    """
+
+    value: float
+    error: float | None = None
+    n_effective: float = math.inf
+
+    @property
+    def is_exact(self) -> bool:
+        return self.error is None
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether value and error can support a statement: a sampled error of zero or NaN cannot."""
+        if not math.isfinite(self.value):
+            return False
+        return self.error is None or (math.isfinite(self.error) and self.error > 0 and math.isfinite(self.n_effective))
+
+    def scaled(self, factor: float) -> Estimate:
+        """The same estimate in another unit."""
+        error = None if self.error is None else abs(factor) * self.error
+        return Estimate(factor * self.value, error, self.n_effective)
+
+
+def statistical_inefficiency(series: FloatArray) -> float:
+    """Number of consecutive samples that are worth one independent one, at least 1.
+
+    g = 1 + 2 sum_t C(t) up to the first zero of the autocorrelation C (Chodera et al., 10.1021/ct0502864; pymbar), times
+    1 + (2g + 1)/N, which takes back the leading bias of a short series (Wolff, 10.1016/S0010-4655(03)00467-3, equation 49,
+    with the window at g).
+
+    Args:
+        series: (n,) equally spaced samples.
+
+    Returns:
+        g, or NaN where it cannot be known: fewer than four samples, a constant series, or values that are not finite.
+    """
+    values = np.asarray(series, dtype=np.float64)
+    spread = float(values.std()) if len(values) else 0.0
+    if len(values) < MIN_SAMPLES or not np.all(np.isfinite(values)) or spread <= 1e-13 * float(np.abs(values).max(initial=0.0)):
+        return math.nan
+    # pymbar writes advice to the log on import, and is slow to import.
+    logging.getLogger("pymbar").setLevel(logging.ERROR)
+    from pymbar import timeseries
+
+    g = float(timeseries.statistical_inefficiency(values))
+    return max(1.0, g * (1.0 + (2.0 * g + 1.0) / len(values)))
+
+
+def mean(series: FloatArray) -> Estimate:
+    """Time average of (n,) correlated samples."""
+    values = np.asarray(series, dtype=np.float64)
+    if len(values) == 0:
+        return Estimate(math.nan, math.nan, 0.0)
+    g = statistical_inefficiency(values)
+    n_effective = len(values) / g if math.isfinite(g) else 0.0
+    return Estimate(float(values.mean()), _standard_error(values, n_effective), n_effective)
+
+
+def _standard_error(values: FloatArray, n_effective: float) -> float:
+    """sigma/sqrt(n_eff) with sigma^2 freed of the bias that the correlated mean takes out."""
+    if n_effective <= 1.0:
+        return math.nan
+    return float(values.std() / math.sqrt(n_effective - 1.0))
+
+
+def variance(series: FloatArray, known_mean: float | None = None) -> Estimate:
+    """Variance of (n,) correlated samples, without the bias of the correlated mean.
+
+    The error comes from the series of squared deviations. It is not allowed below that of a Gaussian variable whose squares
+    decorrelate twice as fast as itself, since few excursions in a short run can look deceptively even.
+
+    Args:
+        series: (n,).
+        known_mean: where the mean is known beforehand (a closed homogeneous box); no bias then.
+    """
+    values = np.asarray(series, dtype=np.float64)
+    g = statistical_inefficiency(values)
+    if not math.isfinite(g):
+        return Estimate(float(values.var()) if len(values) else math.nan, math.nan, 0.0)
+    centre = float(values.mean()) if known_mean is None else known_mean
+    squares = mean((values - centre) ** 2)
+    independent = len(values) / g
+    if independent <= 1.0:
+        return Estimate(squares.value, math.nan, 0.0)
+    correction = independent / (independent - 1.0) if known_mean is None else 1.0
+    value = squares.value * correction
+    n_effective = min(squares.n_effective, 2.0 * independent)
+    gaussian = value * math.sqrt(2.0 / max(n_effective - 1.0, 1.0))
+    sampled = (squares.error or math.nan) * correction
+    return Estimate(value, max(gaussian, sampled) if math.isfinite(sampled) else math.nan, n_effective)
+
+
+def function_of_means(columns: FloatArray, function: Callable[[FloatArray], float]) -> Estimate:
+    """A smooth function of several time averages, with the error of the whole.
+
+    Jackknife pseudo-values theta_t = N f(all) - (N - 1) f(all but t) turn any function into a time series whose mean it is; that
+    series then gets the same treatment of correlation as a plain average (Miller, 10.1093/biomet/61.1.1).
+
+    Args:
+        columns: (n, k) samples; row t holds everything measured in frame t.
+        function: (k,) averages -> value.
+    """
+    rows = np.asarray(columns, dtype=np.float64)
+    if len(rows) == 0:
+        return Estimate(math.nan, math.nan, 0.0)
+    value = float(function(rows.mean(axis=0)))
+    size = math.ceil(len(rows) / MAX_GROUPS)
+    count = len(rows) // size
+    if count < MIN_SAMPLES:
+        return Estimate(value, math.nan, 0.0)
+    groups = rows[: count * size].reshape(count, size, -1).mean(axis=1)
+    total = groups.sum(axis=0)
+    left_out = np.array([function((total - group) / (count - 1)) for group in groups])
+    pseudo = count * float(function(total / count)) - (count - 1) * left_out
+    estimate = mean(pseudo)
+    return Estimate(value, estimate.error, estimate.n_effective)
+
+
+def column_errors(columns: FloatArray) -> FloatArray:
+    """(k,) standard errors of the averages of (n, k) samples; NaN for constant columns. For error bands of curves."""
+    return np.array([np.nan if (error := mean(column).error) is None else error for column in np.asarray(columns).T])
+
+
+def block_means(series: FloatArray, blocks: int) -> FloatArray:
+    """(blocks, ...) averages of equal consecutive parts of (n, ...) samples; a remainder at the start is dropped."""
+    values = np.asarray(series, dtype=np.float64)
+    size = len(values) // blocks
+    return values[len(values) - size * blocks :].reshape(blocks, size, *values.shape[1:]).mean(axis=1)
+
+
+def block_error(series: FloatArray, blocks: int = 10) -> float:
+    """Standard error from block averages: a second opinion that assumes nothing about the correlation function.
+
+    It is only as good as the blocks are long, and itself uncertain by 1/sqrt(2 (blocks - 1)).
+    """
+    if len(series) < 2 * blocks:
+        return math.nan
+    return float(block_means(series, blocks).std(ddof=1) / math.sqrt(blocks))
+
+
+def block_bootstrap(
+    series: FloatArray, statistic: Callable[[FloatArray], float], generator: np.random.Generator, samples: int = 200
+) -> Estimate:
+    """Standard error of any statistic of (n, ...) correlated samples by the circular block bootstrap.
+
+    Blocks are as long as two statistical inefficiencies of the first principal direction of the data (Politis and Romano, 1992).
+
+    Args:
+        series: (n,) or (n, k).
+        statistic: of an array of that shape.
+        generator: source of randomness.
+        samples: number of resampled series.
+    """
+    values = np.asarray(series, dtype=np.float64)
+    flat = values.reshape(len(values), -1) if len(values) else np.zeros((0, 1))
+    direction = np.linalg.svd(flat - flat.mean(axis=0), full_matrices=False)[2][0] if len(flat) >= MIN_SAMPLES else np.ones(flat.shape[1])
+    g = statistical_inefficiency(flat @ direction)
+    if not math.isfinite(g):
+        return Estimate(float(statistic(values)) if len(values) else math.nan, math.nan, 0.0)
+    count = len(values)
+    length = min(count, max(1, round(2 * g)))
+    blocks = math.ceil(count / length)
+    starts = generator.integers(0, count, size=(samples, blocks))
+    rows = ((starts[:, :, None] + np.arange(length)) % count).reshape(samples, -1)[:, :count]
+    spread = float(np.std([statistic(values[row]) for row in rows], ddof=1))
+    return Estimate(float(statistic(values)), spread, count / g)
+
+
+def difference(first: Estimate, second: Estimate) -> Estimate:
+    """first - second of independent estimates, with the Welch-Satterthwaite number of samples."""
+    errors = [estimate for estimate in (first, second) if estimate.error is not None]
+    if not errors:
+        return Estimate(first.value - second.value)
+    square = sum((estimate.error or 0.0) ** 2 for estimate in errors)
+    weights = sum((estimate.error or 0.0) ** 4 / max(estimate.n_effective - 1.0, 1e-9) for estimate in errors)
+    freedom = square**2 / weights if weights > 0 else 0.0
+    return Estimate(first.value - second.value, math.sqrt(square), freedom + 1.0)
+
+
+def half_width(estimate: Estimate, confidence: float = 0.95) -> float:
+    """Half the confidence interval by Student's t; zero for an exact number, NaN where nothing is known."""
+    if estimate.error is None:
+        return 0.0
+    if not estimate.is_usable or estimate.n_effective <= 1.0:
+        return math.nan
+    return float(student.ppf(0.5 + 0.5 * confidence, estimate.n_effective - 1.0)) * estimate.error
+
+
+def propagate(function: Callable[..., float], inputs: Sequence[Estimate]) -> Estimate:
+    """A smooth function of independent estimates, to first order; the number of samples is Welch-Satterthwaite's.
+
+    Derivatives are central differences over half an error.
+    """
+    values = [estimate.value for estimate in inputs]
+    value = float(function(*values))
+    square, weights = 0.0, 0.0
+    for index, estimate in enumerate(inputs):
+        if estimate.error is None:
+            continue
+        if not estimate.is_usable:
+            return Estimate(value, math.nan, 0.0)
+        step = 0.5 * estimate.error
+        high, low = (function(*values[:index], values[index] + sign * step, *values[index + 1 :]) for sign in (1, -1))
+        term = ((high - low) / (2 * step) * estimate.error) ** 2
+        square += term
+        weights += term**2 / max(estimate.n_effective - 1.0, 1e-9)
+    if all(estimate.is_exact for estimate in inputs):
+        return Estimate(value)
+    return Estimate(value, math.sqrt(square), square**2 / weights + 1.0 if weights > 0 else 0.0)
