@@ -29,9 +29,9 @@ class System(Section):
     """The liquid that the open simulation and its reference are about."""
 
     molecules: dict[str, PositiveInt] = key({"water": 400}, "Number of molecules of each species in the simulated box.")
-    density: Density = key("0.997 g/cm3", "Mass density; fixes the cross-section of the box.")
-    length: Length = key("48 A", "Edge of the box along x, the direction in which the resolution changes.")
-    temperature: Temperature = key("300 K", "Temperature of the simulations.")
+    density: Density = key("0.997 g/cm3", "Mass density; fixes the cross-section of the box.", gt=0)
+    length: Length = key("48 A", "Edge of the box along x, the direction in which the resolution changes.", gt=0)
+    temperature: Temperature = key("300 K", "Temperature of the simulations.", gt=0)
     seed: int = key(1, "Seed of every random number of the study.")
 
 
@@ -58,14 +58,14 @@ class Multipoles(Section):
 class DatasetSection(Section):
     """Which configurations are labelled, and how they are divided."""
 
-    molecules: PositiveInt = key(32, "Molecules in a labelled box.")
+    molecules: PositiveInt = key(48, "Molecules in a labelled box.")
     frames: PositiveInt = key(240, "Configurations labelled before the first training.")
     temperatures: list[Temperature] = key(["300 K", "370 K"], "Temperatures of the classical MD that makes configurations.")
     trajectories: PositiveInt = key(4, "Independent trajectories per temperature; splits never cut a trajectory.")
-    interval: Time = key("250 fs", "Time between configurations of a trajectory.")
-    droplets: Fraction = key("20 %", "Share of frames that are droplets in vacuum, so that models know surfaces.")
-    valid: Fraction = key("15 %", "Share of trajectories held back for early stopping.")
-    test: Fraction = key("15 %", "Share of trajectories never seen in training.")
+    interval: Time = key("250 fs", "Time between configurations of a trajectory.", gt=0)
+    droplets: Fraction = key("20 %", "Share of frames that are droplets in vacuum, so that models know surfaces.", ge=0)
+    valid: Fraction = key("15 %", "Share of trajectories held back for early stopping.", ge=0)
+    test: Fraction = key("15 %", "Share of trajectories never seen in training.", ge=0)
 
 
 class ActiveLearning(Section):
@@ -73,7 +73,7 @@ class ActiveLearning(Section):
 
     rounds: int = key(2, "Rounds after the first training.", ge=0)
     frames: PositiveInt = key(80, "Configurations labelled in a round.")
-    length: Time = key("10 ps", "Length of model MD in a round, over all trajectories.")
+    length: Time = key("10 ps", "Length of model MD in a round, over all trajectories.", gt=0)
 
 
 class Model(Section):
@@ -82,8 +82,8 @@ class Model(Section):
     name: str = key("schnet", "Representation; `halocline list models`. Dynamics needs one with a kernel.")
     features: PositiveInt = key(64, "Features per atom.")
     layers: PositiveInt = key(2, "Message-passing layers; cut-off times layers is the receptive field.")
-    cutoff: Length = key("5 A", "Cut-off of a layer.")
-    budget: Duration = key("15 min", "Wall time of the first training; a round of active learning takes half of it.")
+    cutoff: Length = key("5 A", "Cut-off of a layer.", gt=0)
+    budget: Duration = key("15 min", "Wall time of the first training; a round of active learning takes half of it.", gt=0)
     learning_rate: float = key(2e-3, "Peak learning rate of the cosine schedule.", gt=0)
     batch: PositiveInt = key(2, "Frames per optimisation step.")
 
@@ -94,9 +94,9 @@ class MultipoleModel(Section):
     name: str = key("painn", "Representation; it needs vector features.")
     features: PositiveInt = key(32, "Features per atom.")
     layers: PositiveInt = key(2, "Message-passing layers.")
-    cutoff: Length = key("5 A", "Cut-off of a layer.")
+    cutoff: Length = key("5 A", "Cut-off of a layer.", gt=0)
     heads: list[str] = key(["dipole", "polarizability"], "Predicted quantities; `halocline list heads`.")
-    budget: Duration = key("6 min", "Wall time of the training.")
+    budget: Duration = key("6 min", "Wall time of the training.", gt=0)
 
 
 class CoarseModel(Section):
@@ -105,18 +105,18 @@ class CoarseModel(Section):
     name: str = key("schnet", "Representation of the beads.")
     features: PositiveInt = key(32, "Features per bead.")
     layers: PositiveInt = key(2, "Message-passing layers.")
-    cutoff: Length = key("6 A", "Cut-off of a layer.")
-    teacher: Time = key("20 ps", "Length of atomistic model MD whose mapped forces train the beads.")
-    budget: Duration = key("6 min", "Wall time of the training.")
+    cutoff: Length = key("5 A", "Cut-off of a layer.", gt=0)
+    teacher: Time = key("20 ps", "Length of atomistic model MD whose mapped forces train the beads.", gt=0)
+    budget: Duration = key("6 min", "Wall time of the training.", gt=0)
 
 
 class RegionsSection(Section):
     """Where the resolution changes. Widths are half-widths about the centre of the slab."""
 
     shape: Literal["slab"] = key("slab", "Geometry of the regions.")
-    atomistic: Length = key("6 A", "Half-width of the atomistic region AT.")
-    transition: Length = key("10 A", "Width of each transition layer; at least the interaction range of the atomistic model.")
-    hysteresis: Length = key("1 A", "A molecule leaves this much further out than it enters.")
+    atomistic: Length = key("6 A", "Half-width of the atomistic region AT.", gt=0)
+    transition: Length = key("10 A", "Width of each transition layer; at least the interaction range of the atomistic model.", gt=0)
+    hysteresis: Length = key("1 A", "A molecule leaves this much further out than it enters.", ge=0)
 
 
 class CouplingSection(Section):
@@ -129,43 +129,43 @@ class CouplingSection(Section):
 class Dynamics(Section):
     """Integrator, thermostat and recording of the open simulation and its reference."""
 
-    timestep: Time = key("0.5 fs", "Time step of the BAOAB integrator.")
-    equilibration: Time = key("5 ps", "Part of each run that is dropped.")
-    length: Time = key("60 ps", "Length of the production run, after equilibration.")
-    friction_atomistic: Rate = key("0 /ps", "Langevin friction in AT; zero leaves it Newtonian.")
-    friction_transition: Rate = key("10 /ps", "Langevin friction in the transition layers.")
-    friction_reservoir: Rate = key("10 /ps", "Langevin friction in the reservoir.")
-    friction_reference: Rate = key("1 /ps", "Langevin friction of full-resolution runs.")
-    force_cap: Force = key("50 eV/A", "Largest force of one pair; capped pairs are counted by region.")
-    record: Time = key("50 fs", "Time between recorded configurations.")
-    checkpoint: Time = key("1 ps", "Time between checkpoints.")
+    timestep: Time = key("0.5 fs", "Time step of the BAOAB integrator.", gt=0)
+    equilibration: Time = key("5 ps", "Part of each run that is dropped.", ge=0)
+    length: Time = key("60 ps", "Length of the production run, after equilibration.", gt=0)
+    friction_atomistic: Rate = key("0 /ps", "Langevin friction in AT; zero leaves it Newtonian.", ge=0)
+    friction_transition: Rate = key("10 /ps", "Langevin friction in the transition layers.", ge=0)
+    friction_reservoir: Rate = key("10 /ps", "Langevin friction in the reservoir.", ge=0)
+    friction_reference: Rate = key("1 /ps", "Langevin friction of full-resolution runs.", ge=0)
+    force_cap: Force = key("50 eV/A", "Largest force of one pair; capped pairs are counted by region.", gt=0)
+    record: Time = key("50 fs", "Time between recorded configurations.", gt=0)
+    checkpoint: Time = key("1 ps", "Time between checkpoints.", gt=0)
 
 
 class Calibration(Section):
     """Thermodynamic force: makes the density flat."""
 
-    window: Time = key("5 ps", "Length of one iteration.")
-    discard: Fraction = key("30 %", "First part of each window that is dropped.")
+    window: Time = key("5 ps", "Length of one iteration.", gt=0)
+    discard: Fraction = key("30 %", "First part of each window that is dropped.", ge=0)
     iterations: PositiveInt = key(8, "Largest number of iterations.")
-    tolerance: Fraction = key("3 %", "Largest accepted deviation of the mean density in AT and of 3 A blocks in the layer.")
-    bin: Length = key("0.5 A", "Bin of the density profile and the table.")
-    smoothing: Length = key("1 A", "Standard deviation of the Gaussian that smooths the profile.")
+    tolerance: Fraction = key("3 %", "Largest accepted deviation of the mean density in AT and of 3 A blocks in the layer.", gt=0)
+    bin: Length = key("0.5 A", "Bin of the density profile and the table.", gt=0)
+    smoothing: Length = key("1 A", "Standard deviation of the Gaussian that smooths the profile.", ge=0)
     damping: float = key(0.2, "First fraction c0 of the full update; c_i = c0/(1 + i/4).", gt=0, le=1)
-    margin: Length = key("4 A", "How far the force reaches into the reservoir beyond the transition layer.")
-    compressibility: Compressibility = key("4.5e-5 /bar", "Isothermal compressibility used to scale updates.")
-    bulk: Time = key("10 ps", "Length of the two bulk runs whose pressures start the force.")
+    margin: Length = key("4 A", "How far the force reaches into the reservoir beyond the transition layer.", ge=0)
+    compressibility: Compressibility = key("4.5e-5 /bar", "Isothermal compressibility used to scale updates.", gt=0)
+    bulk: Time = key("10 ps", "Length of the two bulk runs whose pressures start the force.", gt=0)
 
 
 class Validation(Section):
     """Reference run and tolerances of the verdicts."""
 
-    reference: Time = key("60 ps", "Length of the full-resolution reference run, after equilibration.")
-    density: Fraction = key("3 %", "Tolerance on the mean density in AT.")
-    peak: Fraction = key("5 %", "Tolerance on the height of the first peak of g(r).")
-    variance: Fraction = key("15 %", "Tolerance on the variance of the number of molecules in AT.")
-    dipole: Fraction = key("2 %", "Tolerance on mean molecular dipole and polarizability.")
-    temperature: Fraction = key("2 %", "Tolerance on the temperature of each region.")
-    forces: Force = key("0.15 eV/A", "Tolerance on the force error of the model on fresh labelled frames.")
+    reference: Time = key("60 ps", "Length of the full-resolution reference run, after equilibration.", gt=0)
+    density: Fraction = key("3 %", "Tolerance on the mean density in AT.", gt=0)
+    peak: Fraction = key("5 %", "Tolerance on the height of the first peak of g(r).", gt=0)
+    variance: Fraction = key("15 %", "Tolerance on the variance of the number of molecules in AT.", gt=0)
+    dipole: Fraction = key("2 %", "Tolerance on mean molecular dipole and polarizability.", gt=0)
+    temperature: Fraction = key("2 %", "Tolerance on the temperature of each region.", gt=0)
+    forces: Force = key("0.15 eV/A", "Tolerance on the force error of the model on fresh labelled frames.", gt=0)
 
 
 class Execute(Section):

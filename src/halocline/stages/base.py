@@ -51,12 +51,14 @@ class Stage(ABC):
         needs: stages whose results it reads; their output hashes are part of its own input hash.
         uses: sections of the study file that it depends on; a change elsewhere does not make it run again.
         version: raise it when the same inputs give other results, so that old folders are not taken for current.
+        needs_prefetch: stages whose results :meth:`prefetch` reads; empty for a stage without one.
     """
 
     name: ClassVar[str]
     needs: ClassVar[tuple[str, ...]] = ()
     uses: ClassVar[tuple[str, ...]] = ()
     version: ClassVar[int] = 1
+    needs_prefetch: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def run(self, context: Context) -> StageResult:
@@ -68,3 +70,10 @@ class Stage(ABC):
     @abstractmethod
     def cost(self, study: Study) -> Cost:
         """What it will take, without doing anything."""
+
+    def prefetch(self, context: Context) -> None:  # noqa: B027 - most stages have nothing to do ahead
+        """Do the part of :meth:`run` that depends on ``needs_prefetch`` alone, in the stage's folder.
+
+        Runs in a second process beside earlier stages; killed at any time. What it leaves is kept while ``needs_prefetch``
+        and the used sections are unchanged, so :meth:`run` continues it, and makes everything else in the folder anew.
+        """

@@ -1,0 +1,89 @@
+"""Documentation generated from the study schema: one key, the JSON schema, and templates."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from halocline.config.load import known_keys, section_type
+from halocline.config.presets import EFFORT, NAMES
+from halocline.config.study import Study
+from halocline.errors import UserError
+
+
+@dataclass(frozen=True)
+class KeyText:
+    """One key for people: default and preset values as the study file writes them."""
+
+    key: str
+    description: str
+    default: str
+    presets: str
+
+
+def explain_key(dotted: str) -> list[KeyText]:
+    """A key, or a section and its keys.
+
+    Raises:
+        UserError: no such key; names the closest one.
+    """
+    every = {entry.key: entry for entry in all_keys()}
+    if dotted in every:
+        section = [entry for entry in every.values() if entry.key.startswith(f"{dotted}.")]
+        return [every[dotted], *section]
+    close = difflib.get_close_matches(dotted, every, n=3) or [key for key in every if key.endswith(f".{dotted}")]
+    hint = f"Did you mean {' or '.join(repr(key) for key in close)}?" if close else f"Sections: {', '.join(known_keys())}."
+    raise UserError(f"there is no key '{dotted}'", "command line", hint)
+
+
+def all_keys() -> list[KeyText]:
+    """Every section and key, in the order of the schema."""
+    entries = []
+    for name, field in Study.model_fields.items():
+        entries.append(_entry(name, field, Study))
+        section = section_type(Study, name)
+        for key, child in section.model_fields.items() if section else ():
+            entries.append(_entry(f"{name}.{key}", child, section))
+    return entries
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON schema of the study file; quantities are strings with a unit."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Study.model_json_schema()}
+
+
+def full_template() -> str:
+    """A study file with every key at its default, each with its documentation."""
+    lines = ["# Every key with its default. Keep what you change, delete the rest."]
+    for name, field in Study.model_fields.items():
+        section = section_type(Study, name)
+        if section is None:
+            lines.append(f"{'# ' if field.default is None else ''}{name}: {_default(field)}  # {field.description}")
+            continue
+        lines += ["", f"{name}:  # {field.description}"]
+        lines += [f"  {key}: {_default(child)}  # {child.description}" for key, child in section.model_fields.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _entry(dotted: str, field: FieldInfo, owner: type[BaseModel] | None) -> KeyText:
+    is_section = owner is Study and section_type(Study, dotted) is not None
+    default = "" if is_section else _default(field)
+    values = EFFORT.get(dotted)
+    presets = ", ".join(f"{name} {value}" for name, value in zip(NAMES, values)) if values else ""
+    return KeyText(dotted, field.description or "", default, presets)
+
+
+def _default(field: FieldInfo) -> str:
+    """As YAML writes it; defaults are given as text with units."""
+    value = field.default
+    if isinstance(value, bool) or value is None:
+        return str(value).lower() if value is not None else "none"
+    if isinstance(value, list):
+        return "[" + ", ".join(str(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {item}" for key, item in value.items()) + "}"
+    return str(value)

@@ -1,0 +1,247 @@
+"""What can be known to be wrong before any work starts: names, engines and geometry."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from typing import Any
+
+from halocline import registry
+from halocline.config.study import MultipoleModel, Multipoles, Reference, Study
+from halocline.errors import UserError
+from halocline.labels import QUANTITIES
+from halocline.units import format_quantity
+
+SKIN = 0.4
+"""Å; neighbour lists reach this much beyond the cut-off, so half a box edge must hold both."""
+SMALLEST_RESERVOIR = 3.0
+"""Å; one molecular layer."""
+
+
+def preflight(study: Study, stages: Collection[str] | None = None) -> list[str]:
+    """Refuse a study that cannot work; return notes on what is allowed but deserves thought.
+
+    Args:
+        study: validated study.
+        stages: stages that are going to run; engines are asked for only when ``label`` is among them (None: all).
+
+    Raises:
+        UserError: with the key, the numbers and a remedy.
+    """
+    check_species(study)
+    if stages is None or "label" in stages:
+        check_engine(study.reference, "reference")
+        check_engine(study.multipoles, "multipoles")
+        check_labels_suffice(study)
+    if stages is None or "train" in stages:
+        check_networks(study)
+    check_splits(study)
+    check_dynamics(study)
+    check_cutoffs(study)
+    notes = check_regions(study)
+    if stages is None or "calibrate" in stages:
+        registry.get("couplings", study.coupling.name, "study file: coupling.name")
+    return notes
+
+
+def check_species(study: Study) -> None:
+    """Species exist and there is at least one molecule."""
+    if not study.system.molecules:
+        raise UserError("system.molecules is empty", "study file: system.molecules", "Give at least one species, e.g. {water: 400}.")
+    for name in study.system.molecules:
+        registry.get("molecules", name, f"study file: system.molecules.{name}")
+
+
+def check_engine(section: Reference | Multipoles, name: str) -> None:
+    """The engine exists, is installed and provides every requested label."""
+    engine = registry.get("engines", section.engine, f"study file: {name}.engine")
+    where = f"study file: {name}.quantities"
+    unknown = [quantity for quantity in section.quantities if quantity not in QUANTITIES]
+    if unknown or not section.quantities:
+        what = f"unknown quantity '{unknown[0]}'" if unknown else "no quantity is asked for"
+        raise UserError(what, where, f"Known: {', '.join(QUANTITIES)}.")
+    lacking = [quantity for quantity in section.quantities if quantity not in engine.provides]
+    if lacking:
+        others = [
+            entry.name for entry in registry.available("engines").values() if all(quantity in entry.value.provides for quantity in lacking)
+        ]
+        remedy = f"It provides: {', '.join(sorted(engine.provides))}."
+        remedy += f" Engines that provide {', '.join(lacking)}: {', '.join(others)}." if others else ""
+        raise UserError(f"engine '{section.engine}' does not provide {', '.join(lacking)}", where, remedy)
+    missing = engine.missing()
+    if missing:
+        raise UserError(f"engine '{section.engine}' is not installed here", f"study file: {name}.engine", missing)
+
+
+def check_labels_suffice(study: Study) -> None:
+    """Every label that training needs is asked for."""
+    for quantity in ("energy", "forces"):
+        if quantity not in study.reference.quantities:
+            raise UserError(
+                f"the atomistic model is trained on '{quantity}', which is not labelled",
+                "study file: reference.quantities",
+                f"Add '{quantity}' to reference.quantities.",
+            )
+    for quantity in study.multipole_model.heads:
+        if quantity in QUANTITIES and quantity not in study.multipoles.quantities:
+            raise UserError(
+                f"head '{quantity}' has no label to learn from",
+                "study file: multipole_model.heads",
+                f"Add '{quantity}' to multipoles.quantities, or remove the head.",
+            )
+
+
+def check_networks(study: Study) -> None:
+    """Representations and heads exist and fit each other."""
+    for section in ("model", "multipole_model", "coarse_model"):
+        registry.get("models", getattr(study, section).name, f"study file: {section}.name")
+    section_: MultipoleModel = study.multipole_model
+    representation = registry.get("models", section_.name)
+    for name in section_.heads:
+        head = registry.get("heads", name, "study file: multipole_model.heads")
+        if head.needs_vectors and not representation.has_vectors:
+            able = [entry.name for entry in registry.available("models").values() if entry.value.has_vectors]
+            raise UserError(
+                f"head '{name}' needs vector features, which '{section_.name}' does not have",
+                "study file: multipole_model.name",
+                f"Use one of: {', '.join(able)}.",
+            )
+
+
+def check_splits(study: Study) -> None:
+    """Training, validation and test each get at least one trajectory."""
+    dataset = study.dataset
+    if dataset.valid + dataset.test >= 1:
+        raise UserError(
+            f"dataset.valid {dataset.valid:.0%} and dataset.test {dataset.test:.0%} leave nothing to train on",
+            "study file: dataset.valid",
+            "Lower them to about 15 % each.",
+        )
+    trajectories = dataset.trajectories * len(dataset.temperatures)
+    if trajectories < 3:
+        raise UserError(
+            f"{trajectories} trajectories cannot be divided into training, validation and test",
+            "study file: dataset.trajectories",
+            "Splits never cut a trajectory: ask for at least 3 over all temperatures.",
+        )
+    if dataset.frames < trajectories:
+        raise UserError(
+            f"{dataset.frames} frames from {trajectories} trajectories leave some empty",
+            "study file: dataset.frames",
+            f"Ask for at least {trajectories} frames, or fewer trajectories.",
+        )
+
+
+def check_dynamics(study: Study) -> None:
+    """Times are in order: step <= record, checkpoint <= length."""
+    dynamics = study.dynamics
+    for name in ("record", "checkpoint"):
+        value = getattr(dynamics, name)
+        if not dynamics.timestep <= value <= dynamics.length:
+            raise UserError(
+                f"dynamics.{name} is {value:g} fs, not between time step {dynamics.timestep:g} fs and length {dynamics.length:g} fs",
+                f"study file: dynamics.{name}",
+                f"Choose dynamics.{name} between dynamics.timestep and dynamics.length.",
+            )
+    if not study.calibration.discard < 1:
+        what = f"calibration.discard is {study.calibration.discard:.0%}: nothing of a window is left"
+        raise UserError(what, "study file: calibration.discard", "Choose it from 0 % to below 100 %.")
+
+
+def box_edges(study: Study) -> tuple[float, float, float]:
+    """Edges of the production box, Å: the length along x, and a square cross-section from the density."""
+    system = study.system
+    edge = math.sqrt(_mass(study) / system.density / system.length)
+    return system.length, edge, edge
+
+
+def labelled_edge(study: Study) -> float:
+    """Edge of a cubic labelled box, Å, of the study's composition."""
+    total = sum(study.system.molecules.values())
+    return float((_mass(study) / total * study.dataset.molecules / study.system.density) ** (1 / 3))
+
+
+def _mass(study: Study) -> float:
+    return sum(count * registry.get("molecules", name).mass for name, count in study.system.molecules.items())
+
+
+def check_cutoffs(study: Study) -> None:
+    """A cut-off plus skin fits into half of every box that the model runs in."""
+    shortest, labelled = min(box_edges(study)), labelled_edge(study)
+    wider = "raise system.molecules, or shorten system.length so that the box gets wider"
+    boxes = [(section, "the production box", shortest, wider) for section in ("model", "coarse_model", "multipole_model")]
+    boxes += [(section, "the labelled boxes", labelled, "raise dataset.molecules") for section in ("model", "coarse_model")]
+    for section, box, edge, other in boxes:
+        cutoff, largest = getattr(study, section).cutoff, edge / 2 - SKIN
+        if cutoff > largest:
+            raise UserError(
+                f"{section}.cutoff is {cutoff:.2f} A but must stay below {largest:.2f} A "
+                f"(half the shortest edge of {box}, {edge:.2f} A, minus a skin of {SKIN} A)",
+                f"study file: {section}.cutoff",
+                f"Lower {section}.cutoff, or {other}.",
+            )
+
+
+def check_regions(study: Study) -> list[str]:
+    """The transition layer hides its outer surface from the atomistic region, and everything fits into the box."""
+    regions, half = study.regions, study.system.length / 2
+    reach = study.model.cutoff * study.model.layers
+    if regions.transition < reach:
+        raise UserError(
+            f"regions.transition is {regions.transition:.2f} A, thinner than the interaction range {reach:.2f} A of the atomistic model "
+            f"({study.model.layers} layers of {study.model.cutoff:.2f} A)",
+            "study file: regions.transition",
+            f"Widen it to at least {_round_up(reach, 0.1)}, or lower model.cutoff or model.layers.",
+        )
+    beads = study.coarse_model.cutoff if study.coupling.reservoir == "model" else SMALLEST_RESERVOIR
+    reservoir = max(beads, regions.hysteresis, study.calibration.margin)
+    needed = regions.atomistic + regions.transition + reservoir
+    if needed > half:
+        raise UserError(
+            f"the regions need {needed:.2f} A on each side of the centre (atomistic {regions.atomistic:.2f} + transition "
+            f"{regions.transition:.2f} + reservoir {reservoir:.2f}) but half the box is {half:.2f} A",
+            "study file: regions",
+            f"Raise system.length to at least {_round_up(2 * needed, 1.0)}, or narrow the regions.",
+        )
+    return _region_notes(study)
+
+
+def _round_up(value: float, step: float) -> str:
+    return format_quantity(math.ceil(value / step - 1e-9) * step, "length")
+
+
+def _region_notes(study: Study) -> list[str]:
+    """What is allowed and deserves thought."""
+    regions, half, notes = study.regions, study.system.length / 2, []
+    bead_reach = study.coarse_model.cutoff * study.coarse_model.layers
+    if study.coupling.reservoir == "model" and bead_reach > regions.transition:
+        notes.append(
+            f"the bead model reaches {bead_reach:.1f} A, further than the transition layer ({regions.transition:.1f} A): its correction at "
+            "the border acts on some atomistic molecules; lower coarse_model.cutoff or coarse_model.layers to avoid it"
+        )
+    if regions.atomistic > 0.2 * half:
+        reservoir = half - regions.atomistic - regions.transition
+        notes.append(
+            f"the atomistic region is {regions.atomistic / half:.0%} of the box and the reservoir {reservoir:.1f} A a side: the number of "
+            "molecules fluctuates less than in an open system; the verdict on it takes that into account"
+        )
+    return notes
+
+
+def label_counts(study: Study) -> list[dict[str, Any]]:
+    """What will be labelled: kind of frame, count and quantities."""
+    dataset = study.dataset
+    droplets = round(dataset.frames * dataset.droplets)
+    rounds = study.active_learning.rounds * study.active_learning.frames
+    boxes, clusters = list(study.reference.quantities), list(study.multipoles.quantities)
+    rows = [
+        {"frames": f"boxes of {dataset.molecules} molecules", "count": dataset.frames - droplets, "quantities": boxes},
+        {"frames": "droplets", "count": droplets, "quantities": boxes},
+        {"frames": f"active learning, {study.active_learning.rounds} rounds", "count": rounds, "quantities": boxes},
+        {
+            "frames": f"clusters of {', '.join(map(str, study.multipoles.sizes))}",
+            "count": study.multipoles.clusters,
+            "quantities": clusters,
+        },
+    ]
+    return [row for row in rows if row["count"]]

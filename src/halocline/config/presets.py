@@ -1,0 +1,68 @@
+"""Presets: how much effort a study takes. One line per key, one column per preset.
+
+Only keys of effort and size stand here, never keys of the physics that is asked about (composition, density, temperature,
+level of theory), so that a preset can be laid over any study. ``standard`` equals the defaults of the study file.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+NAMES = ("tiny", "standard", "production")
+
+EFFORT: dict[str, tuple[Any, Any, Any]] = {
+    # key                            tiny        standard    production
+    "system.molecules":             (128,        400,        2000),  # total; shared among the species as in the file
+    "system.length":                ("36 A",     "48 A",     "80 A"),
+    "multipoles.clusters":          (12,         60,         400),
+    "dataset.molecules":            (32,         48,         64),
+    "dataset.frames":               (60,         240,        1500),
+    "dataset.trajectories":         (3,          4,          8),
+    "dataset.interval":             ("100 fs",   "250 fs",   "500 fs"),
+    "active_learning.rounds":       (1,          2,          4),
+    "active_learning.frames":       (16,         80,         300),
+    "active_learning.length":       ("1 ps",     "10 ps",    "100 ps"),
+    "model.features":               (32,         64,         64),
+    "model.layers":                 (2,          2,          2),
+    "model.cutoff":                 ("4.4 A",    "5 A",      "5 A"),
+    "model.budget":                 ("70 s",     "15 min",   "6 h"),
+    "multipole_model.features":     (24,         32,         64),
+    "multipole_model.cutoff":       ("4.4 A",    "5 A",      "5 A"),
+    "multipole_model.budget":       ("30 s",     "6 min",    "2 h"),
+    "coarse_model.features":        (16,         32,         32),
+    "coarse_model.layers":          (2,          2,          2),
+    "coarse_model.cutoff":          ("4.4 A",    "5 A",      "5.5 A"),
+    "coarse_model.teacher":         ("1.5 ps",   "20 ps",    "200 ps"),
+    "coarse_model.budget":          ("30 s",     "6 min",    "1 h"),
+    "regions.atomistic":            ("4 A",      "6 A",      "12 A"),
+    "regions.transition":           ("9 A",      "10 A",     "12 A"),
+    "dynamics.equilibration":       ("0.5 ps",   "5 ps",     "20 ps"),
+    "dynamics.length":              ("2 ps",     "60 ps",    "500 ps"),
+    "dynamics.record":              ("20 fs",    "50 fs",    "100 fs"),
+    "dynamics.checkpoint":          ("0.25 ps",  "1 ps",     "5 ps"),
+    "calibration.window":           ("0.6 ps",   "5 ps",     "20 ps"),
+    "calibration.iterations":       (3,          8,          20),
+    "calibration.bulk":             ("0.6 ps",   "10 ps",    "50 ps"),
+    "validation.reference":         ("2 ps",     "60 ps",    "500 ps"),
+}  # fmt: skip
+
+
+def preset(name: str) -> dict[str, dict[str, Any]]:
+    """Section -> key -> value of a preset; ``system.molecules`` is the total number of molecules."""
+    column = NAMES.index(name)
+    sections: dict[str, dict[str, Any]] = {}
+    for dotted, values in EFFORT.items():
+        section, key = dotted.split(".")
+        sections.setdefault(section, {})[key] = values[column]
+    return sections
+
+
+def scale_composition(composition: dict[str, int], total: int) -> dict[str, int]:
+    """The same composition with ``total`` molecules: largest remainders, at least one molecule of each species."""
+    present = sum(composition.values())
+    shares = {name: count * total / present for name, count in composition.items()}
+    counts = {name: max(1, int(share)) for name, share in shares.items()}
+    by_remainder = sorted(shares, key=lambda name: shares[name] - int(shares[name]), reverse=True)
+    for name in by_remainder[: max(0, total - sum(counts.values()))]:
+        counts[name] += 1
+    return counts
