@@ -283,3 +283,21 @@ def test_a_dataset_can_be_handed_to_another_process(tmp_path):
         dataset.append(water_frame(1))
         copy = pickle.loads(pickle.dumps(dataset))
         assert [frame.key for frame in copy] == [water_frame(0).key, water_frame(1).key]
+
+
+def test_the_order_of_completion_leaves_no_trace_after_reordering(tmp_path):
+    frames = [water_frame(seed, molecules=1 + seed % 3) for seed in range(8)]
+    keys = [frame.key for frame in frames]
+    for name, order, batch in [("a.h5", [0, 1, 2, 3, 4, 5, 6, 7], 8), ("b.h5", [3, 7, 1, 0, 2, 6, 5, 4], 3)]:
+        for start in range(0, 8, batch):
+            with Dataset.resume(tmp_path / name) as dataset:
+                dataset.extend([frames[index] for index in order[start : start + batch]])
+                if start + batch >= 8:
+                    dataset.reorder(keys)
+    assert [frame.key for frame in Dataset.open(tmp_path / "b.h5")] == keys
+    for stored, frame in zip(Dataset.open(tmp_path / "b.h5"), frames, strict=True):
+        assert_same(stored, frame)
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+    assert sorted(os.listdir(tmp_path)) == ["a.h5", "b.h5"]
+    with pytest.raises(ValueError, match="7 keys given for 8 frames"):
+        Dataset.open(tmp_path / "a.h5").reorder(keys[1:])

@@ -58,6 +58,8 @@ class Dataset:
         self._file: h5py.File | None = None
         self._topologies: dict[str, Topology] = {}
         self._levels: dict[str, dict[str, Any]] = {}
+        self._keys: list[str] = []
+        self._known: set[str] = set()
         self._load()
 
     @classmethod
@@ -71,9 +73,7 @@ class Dataset:
         if path.exists():
             raise RunFailure("the dataset exists already", str(path), "Open it to append, or delete it first.")
         with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-            file.attrs["format"], file.attrs["format_version"] = FORMAT, FORMAT_VERSION
-            for group in ("frames", "levels", "topologies"):
-                file.create_group(group)
+            _write_header(file)
             _write_index(file, [], [])
         return cls(path)
 
@@ -133,16 +133,30 @@ class Dataset:
         """Append several frames; returns how many were new."""
         return sum(self.append(frame) for frame in frames)
 
+    def reorder(self, keys: Sequence[str]) -> None:
+        """Rewrite the file with its frames in this order, atomically; the same frames always give the same bytes.
+
+        Work that completes in any order still leaves a dataset that does not depend on how many workers there were.
+
+        Raises:
+            ValueError: ``keys`` are not the keys of this dataset.
+        """
+        if len(keys) != len(self._keys) or set(keys) != self._known:
+            raise ValueError(f"{len(keys)} keys given for {len(self._keys)} frames of {self.path}")
+        self._writer = self._writer or self._become_writer()
+        place = {key: index for index, key in enumerate(self._keys)}
+        frames = [self[place[key]] for key in keys]
+        self._write_file(frames, 0)
+        self._keys, self._trajectories = list(keys), [frame.trajectory for frame in frames]
+
     def close(self) -> None:
         """Move appended frames into the HDF5 file and release it. Reading may go on afterwards."""
         if self._writer is not None:
             if self._pending:
-                self._consolidate()
+                self._write_file(self._pending, self._n_stored)
             self._writer.close(remove=True)
             self._writer = None
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self._release()
 
     def __enter__(self) -> Dataset:
         return self
@@ -181,9 +195,7 @@ class Dataset:
     def _become_writer(self) -> JournalWriter:
         writer = JournalWriter(_journal(self.path))
         dropped = self.dropped
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self._release()
         for leftover in self.path.parent.glob(f".{self.path.name}.*.partial*"):
             leftover.unlink(missing_ok=True)
         try:
@@ -196,21 +208,29 @@ class Dataset:
         self._writer = writer
         return writer
 
-    def _consolidate(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+    def _write_file(self, frames: Sequence[Frame], start: int) -> None:
+        """Replace the file by one whose frames from ``start`` on are ``frames``."""
+        names = [*self._trajectories[:start], *(frame.trajectory for frame in frames)]
+        self._release()
         try:
             with atomic_path(self.path) as temporary:
-                shutil.copyfile(self.path, temporary)
-                with h5py.File(temporary, "r+") as file:
-                    for index, frame in enumerate(self._pending, start=self._n_stored):
+                if start:
+                    shutil.copyfile(self.path, temporary)
+                with h5py.File(temporary, "r+" if start else "w") as file:
+                    if not start:
+                        _write_header(file)
+                    for index, frame in enumerate(frames, start=start):
                         _write_frame(file, index, frame)
-                    _write_index(file, self._keys, self._trajectories)
+                    _write_index(file, [*self._keys[:start], *(frame.key for frame in frames)], names)
         except OSError as error:  # HDF5 reports a full disk without an error number
             remedy = f"Free some space and run the same command again: all frames are safe in {_journal(self.path).name}."
             raise RunFailure(f"cannot write the dataset ({error})", str(self.path), remedy) from error
-        self._n_stored, self._pending = len(self._keys), []
+        self._n_stored, self._pending = start + len(frames), []
+
+    def _release(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     def _opened(self) -> h5py.File:
         if not self.path.exists():
@@ -260,6 +280,12 @@ def _journal(path: Path) -> Path:
     return path.with_name(path.name + ".journal")
 
 
+def _write_header(file: h5py.File) -> None:
+    file.attrs["format"], file.attrs["format_version"] = FORMAT, FORMAT_VERSION
+    for group in ("frames", "levels", "topologies"):
+        file.create_group(group)
+
+
 def _write_index(file: h5py.File, keys: Sequence[str], trajectories: Sequence[str]) -> None:
     for name, words in (("keys", keys), ("trajectories", trajectories)):
         if name in file:
@@ -274,7 +300,7 @@ def _write_frame(file: h5py.File, index: int, frame: Frame) -> None:
     for name, array in arrays.items():
         if array is not None:
             group.create_dataset(name, data=np.asarray(array, dtype=np.float64)).attrs["unit"] = _UNITS[name]
-    for name, value in frame.labels.items():
+    for name, value in sorted(frame.labels.items()):
         item = group.create_dataset(f"labels/{name}", data=np.asarray(value, dtype=np.float64))
         item.attrs["unit"] = QUANTITIES[name].unit
         if QUANTITIES[name].origin:
