@@ -25,7 +25,7 @@ class Setting:
     """What is fixed for a run.
 
     Attributes:
-        cell: (3, 3), Å. topology, slab: molecules and regions.
+        cell: (3, 3), Å. topology, slab: molecules and regions; the reference is measured with the regions of the open run.
         temperature: target, K. density: target, molecules/Å^3.
         resolution: "open", or "full" for a closed box at full atomistic resolution, where every place is equivalent.
         rows: length of the record, so that expensive observables can choose a stride. interval: fs between rows.
@@ -47,13 +47,20 @@ class Setting:
     multipoles: Path | None = None
 
     @classmethod
-    def of(cls, record: Record, tolerances: Validation, tracers: bool = False, multipoles: Path | None = None) -> Setting:
-        """The setting of a record."""
+    def of(
+        cls,
+        record: Record,
+        tolerances: Validation,
+        tracers: bool = False,
+        multipoles: Path | None = None,
+        slab: Slab | None = None,
+    ) -> Setting:
+        """The setting of a record, with its own regions unless others are given."""
         times = record.column("time")
         interval = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
         target = record.temperature_target
         return cls(
-            record.cell, record.topology, record.slab, target, record.density, record.resolution, len(record), interval, tolerances,
+            record.cell, record.topology, slab or record.slab, target, record.density, record.resolution, len(record), interval, tolerances,
             tracers, multipoles,
         )  # fmt: skip
 

@@ -68,12 +68,13 @@ class MolecularProperties(Observable):
         self._seen += 1
         if self.model is None or not due:
             return
+        distance = self.setting.slab.distance(snapshot.centres)
         reach = self.setting.slab.atomistic + self.model.representation.receptive_field + EXTENT
-        molecules = np.flatnonzero((snapshot.distance < reach) & snapshot.inside)
+        molecules = np.flatnonzero((distance < reach) & snapshot.inside)
         if len(molecules) == 0:
             return
         state = State(snapshot.positions, snapshot.cell, snapshot.topology).select(molecules)
-        chosen = snapshot.distance[molecules] < self.setting.slab.atomistic
+        chosen = distance[molecules] < self.setting.slab.atomistic
         with torch.no_grad():
             output = self.model(self.model.graph(state))
         for prop in self.properties:

@@ -41,6 +41,8 @@ PROMINENCE = 0.1
 """A maximum of g that rises less above its surroundings is noise."""
 INTEGRAL_TOLERANCE = 0.03
 """Accepted integral of |g - g_ref| over that of g_ref."""
+SIGNIFICANCE = 4.0
+"""A maximum must rise this many standard errors of its bin above its surroundings."""
 _WINDOW = 0.25
 _DEGREE = 4
 
@@ -106,7 +108,7 @@ class RadialDistribution(Observable):
     def update(self, snapshot: Snapshot) -> None:
         topology, slab = snapshot.topology, self.setting.slab
         molecule, numbers = topology.molecule_of_atom, topology.atomic_numbers
-        in_slab = topology.atom_mask(snapshot.distance < slab.atomistic)
+        in_slab = topology.atom_mask(slab.distance(snapshot.centres) < slab.atomistic)
         first = np.ones(topology.n_atoms, dtype=bool) if self.setting.is_full else in_slab
         i, j, shifts = half_pairs(snapshot.positions, snapshot.cell, True, float(self.edges[-1]))
         between = (molecule[i] != molecule[j]) & (first[i] | first[j])
@@ -172,7 +174,7 @@ class RadialDistribution(Observable):
         """Position (Å) and height of the first maximum, from a quartic through the bins around it."""
         unknown = Estimate(math.nan, math.nan, 0.0)
         curve = self.g(index)
-        centre = first_maximum(curve)
+        centre = first_maximum(curve, self.errors(index))
         half = round(_WINDOW / BIN)
         if centre is None or centre < half or centre + half >= self.bins:
             return unknown, unknown
@@ -246,13 +248,14 @@ class RadialDistribution(Observable):
         return figures
 
 
-def first_maximum(curve: FloatArray) -> int | None:
-    """Index of the first maximum of a g(r) that stands out, or None."""
+def first_maximum(curve: FloatArray, errors: FloatArray) -> int | None:
+    """Index of the first maximum of a g(r) that stands out from its surroundings and from the noise, or None."""
     if not np.all(np.isfinite(curve)):
         return None
     smooth = gaussian_filter1d(curve, 1.5)
-    peaks = find_peaks(smooth, prominence=PROMINENCE, height=1.0)[0]
-    return int(peaks[0]) if len(peaks) else None
+    peaks, found = find_peaks(smooth, prominence=PROMINENCE, height=1.0)
+    clear = peaks[found["prominences"] > SIGNIFICANCE * errors[peaks]]
+    return int(clear[0]) if len(clear) else None
 
 
 def _summit(x: FloatArray, y: FloatArray) -> tuple[float, float]:

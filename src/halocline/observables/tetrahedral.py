@@ -34,7 +34,9 @@ class TetrahedralOrder(Observable):
         self.search = min(SEARCH, setting.slab.transition)
 
     def update(self, snapshot: Snapshot) -> None:
-        order = tetrahedral_order(snapshot.centres, snapshot.cell, snapshot.distance < self.setting.slab.atomistic, self.search)
+        order = tetrahedral_order(
+            snapshot.centres, snapshot.cell, self.setting.slab.distance(snapshot.centres) < self.setting.slab.atomistic, self.search
+        )
         self.store(moments=np.array([len(order), order.sum()]), histogram=np.histogram(order, _EDGES)[0])
 
     def mean(self) -> Estimate:

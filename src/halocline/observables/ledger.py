@@ -1,0 +1,97 @@
+"""Bookkeeping of the open run: whether its heat ledger closes, and whether any force between AT molecules was capped."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from halocline.dynamics.record import Record, Snapshot
+from halocline.observables.base import Comparison, Observable, number
+from halocline.observables.statistics import Estimate, mean
+from halocline.results import Figure, Number, Series
+from halocline.units import thermal_energy
+
+DRIFT_TOLERANCE = 1e-3
+"""Accepted drift of the ledger, kT per atom and ps."""
+HEAT_TOLERANCE = 0.02
+"""Accepted drift as a share of the heat of resolution changes, where that is more."""
+PARTS = 20
+"""Parts of the run whose drifts give the error."""
+
+
+class Ledger(Observable):
+    """kinetic + potential - jumps - thermostat work is constant where every exchange of energy is accounted for."""
+
+    name = "ledger"
+    summary = "closure of the heat ledger, heat of resolution changes, capped pairs"
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Configurations carry no energies; see :meth:`read`."""
+
+    def read(self, record: Record) -> None:
+        columns = [record.column(name) for name in ("time", "kinetic", "potential", "heat", "thermostat", "flips")]
+        for row, capped in zip(np.stack(columns, axis=1), record.column("capped")):
+            self.store(books=row, capped=capped)
+
+    @property
+    def residual(self) -> np.ndarray:
+        """(n_rows,) kinetic + potential - jumps - thermostat work, eV."""
+        books = self.series("books")
+        return books[:, 1] + books[:, 2] - books[:, 3] - books[:, 4]
+
+    def drift(self) -> Estimate:
+        """Mean drift of the residual, eV per atom and ps."""
+        return self._rate(self.residual)
+
+    def power(self) -> Estimate:
+        """Heat of resolution changes, eV per atom and ps."""
+        return self._rate(self.series("books")[:, 3])
+
+    def _rate(self, values: np.ndarray) -> Estimate:
+        time = self.series("books")[:, 0]
+        if len(time) < 3:
+            return Estimate(math.nan, math.nan, 0.0)
+        parts = min(PARTS, len(time) - 1)
+        ends = np.linspace(0, len(time) - 1, parts + 1).astype(np.int64)
+        rates = np.diff(values[ends]) / np.diff(time[ends])
+        overall = float((values[-1] - values[0]) / (time[-1] - time[0]))
+        spread = mean(rates)
+        return Estimate(overall, spread.error, spread.n_effective).scaled(1000.0 / self.setting.topology.n_atoms)
+
+    def result(self) -> list[Number]:
+        capped, books = self.series("capped")[-1], self.series("books")
+        return [
+            number("drift of the heat ledger", self.drift().scaled(1e3), "meV/atom/ps"),
+            number("heat of resolution changes", self.power().scaled(1e3), "meV/atom/ps"),
+            Number("changes of resolution", float(books[-1, 5]), ""),
+            *[Number(f"capped pairs in {name}", float(n), "") for name, n in zip(("AT", "the transition layers", "the reservoir"), capped)],
+        ]
+
+    def compare(self, reference: Observable) -> list[Comparison | list[Comparison]]:
+        allowed = DRIFT_TOLERANCE * thermal_energy(self.setting.temperature)
+        heat = abs(self.power().value)
+        tolerance = max(allowed, HEAT_TOLERANCE * heat) if math.isfinite(heat) else allowed
+        capped = Estimate(float(self.series("capped")[-1, 0]))
+        remedy_drift = "Shorten dynamics.timestep; if the drift stays, the forces are not the gradient of the energy."
+        remedy_cap = "Molecules reach AT with overlaps: widen regions.transition, or use coupling.reservoir: model."
+        return [
+            Comparison(
+                "closure of the heat ledger",
+                self.drift().scaled(1e3),
+                Estimate(0.0),
+                1e3 * tolerance,
+                "meV/atom/ps",
+                "exact balance",
+                remedy_drift,
+            ),
+            Comparison("capped pairs between AT molecules", capped, Estimate(0.0), 0.0, "", "requirement", remedy_cap),
+        ]
+
+    def figures(self, reference: Observable) -> list[Figure]:
+        books = self.series("books")
+        time, atoms = books[:, 0] / 1000.0, self.setting.topology.n_atoms
+        curves = (("heat of resolution changes", books[:, 3]), ("thermostat", books[:, 4]), ("residual", self.residual))
+        series = [Series(label, time, 1e3 * (values - values[0]) / atoms) for label, values in curves]
+        caption = "Energy since the start of recording. The residual, what no book explains, should stay flat."
+        return [Figure("ledger", "Heat ledger of the open run", "time (ps)", "energy (meV/atom)", series, caption)]

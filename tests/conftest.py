@@ -1,0 +1,1 @@
+"""Helpers beside this file (``synthetic_records``) can be imported from every test."""
