@@ -96,7 +96,7 @@ def _columns(topology: Topology) -> dict[str, tuple[tuple[int, ...], type]]:
         "heat": ((), np.float64),
         "thermostat": ((), np.float64),
         "flips": ((), np.int64),
-        "capped": ((3,), np.int64),
+        "capped": ((3,), np.float64),
     }
 
 

@@ -1,0 +1,219 @@
+"""Thermodynamic force: a table of force against distance that makes the density flat.
+
+Update rule (Phys. Rev. Lett. 108, 170602 (2012)), number density n, target n0, isothermal compressibility kappa_T:
+
+    F(d) <- F(d) - c / (n0^2 kappa_T) dn/dd
+
+Its integral is a pressure difference per molecule, (P_AT - P_reservoir)/n0 counted towards AT, and not a chemical potential.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+from halocline.adress.regions import Slab
+from halocline.errors import RunFailure, UserError
+from halocline.files import read_json, write_json
+from halocline.topology import FloatArray, IntArray
+
+FORMAT_VERSION = 1
+
+
+def density_gradient(density: FloatArray, width: float, mirror: bool = True) -> FloatArray:
+    """(..., n_bins) derivative of a binned profile by central differences, per Å.
+
+    Args:
+        density: (..., n_bins) values at the bin centres.
+        width: of a bin, Å.
+        mirror: whether the profile continues symmetrically beyond both ends, as n(|x|) of a slab in a periodic box does;
+            otherwise the ends use one-sided differences.
+    """
+    if not mirror:
+        return np.gradient(density, width, axis=-1)
+    padded = np.concatenate([density[..., :1], density, density[..., -1:]], axis=-1)
+    return (padded[..., 2:] - padded[..., :-2]) / (2.0 * width)
+
+
+def update_prefactor(density: float, compressibility: float) -> float:
+    """1/(n0^2 kappa_T) in eV Å^3, from molecules/Å^3 and Å^3/eV; 12.42 eV Å^3 for water at 298 K."""
+    return 1.0 / (density**2 * compressibility)
+
+
+class ThermodynamicForce:
+    """Force on centres of mass along the outward direction, one table per species.
+
+    Symmetric by construction: the tables are functions of the distance from the centre of the slab. Between bin centres
+    the force is linear, beyond the window it is zero; the energy is its exact integral, zero in AT.
+
+    Args:
+        species: names, in the order of the topology.
+        length: distance covered, half the box, Å.
+        width: wanted bin width, Å; adjusted so that a whole number of bins fits.
+        window: (start, stop) distances between which the force may act, Å.
+    """
+
+    def __init__(self, species: tuple[str, ...], length: float, width: float, window: tuple[float, float]) -> None:
+        if not 0.0 <= window[0] < window[1] <= length + 1e-9:
+            raise UserError(
+                f"the window of the thermodynamic force, {window[0]:g} to {window[1]:g} A, does not fit into half the box ({length:g} A)",
+                "calibration.margin",
+                f"Make calibration.margin smaller by at least {window[1] - length:.3g} A or system.length longer.",
+            )
+        n_bins = max(2, round(length / width))
+        self.species, self.window = species, (float(window[0]), float(window[1]))
+        self.length, self.width = float(length), float(length) / n_bins
+        self.centres: FloatArray = (np.arange(n_bins, dtype=np.float64) + 0.5) * self.width
+        self.tables = np.zeros((len(species), n_bins))
+
+    @property
+    def edges(self) -> FloatArray:
+        """(n_bins + 1,) borders of the bins, Å."""
+        return np.arange(len(self.centres) + 1, dtype=np.float64) * self.width
+
+    @property
+    def tables(self) -> FloatArray:
+        """(n_species, n_bins) outward force at the bin centres, eV/Å."""
+        return self._tables
+
+    @tables.setter
+    def tables(self, tables: FloatArray) -> None:
+        self._tables = np.array(tables, dtype=np.float64)
+        self._prepare()
+
+    def in_window(self) -> np.ndarray:
+        """(n_bins,) whether the centre of a bin lies in the window."""
+        return (self.centres >= self.window[0]) & (self.centres <= self.window[1])
+
+    def force(self, distance: FloatArray, species: IntArray | int = 0) -> FloatArray:
+        """(n,) outward force in eV/Å at distances in Å, for one species or one per molecule."""
+        return self._interpolate(np.asarray(distance, dtype=np.float64), species)[0]
+
+    def energy(self, distance: FloatArray, species: IntArray | int = 0) -> FloatArray:
+        """(n,) minus the integral of the force from the centre, eV."""
+        return self._interpolate(np.asarray(distance, dtype=np.float64), species)[1]
+
+    def evaluate(self, slab: Slab, centres: FloatArray, species: IntArray) -> tuple[float, FloatArray]:
+        """Energy in eV, and the force (n_molecules,) along +x in eV/Å.
+
+        Args:
+            centres: (n_molecules, 3) centres of mass, Å.
+            species: (n_molecules,) species of each.
+        """
+        signed = slab.signed_distance(centres)
+        force, energy = self._interpolate(np.abs(signed), species)
+        return float(energy.sum()), np.where(signed < 0, -force, force)
+
+    def update(self, profile: FloatArray, density: FloatArray, compressibility: float, damping: float, smoothing: float = 0.0) -> None:
+        """One iteration: subtract the scaled gradient of the smoothed profile inside the window.
+
+        Args:
+            profile: (n_species, n_bins) number density against distance, both sides of the slab averaged, molecules/Å^3.
+            density: (n_species,) target densities n0.
+            compressibility: kappa_T, Å^3/eV.
+            damping: the fraction c.
+            smoothing: standard deviation of the Gaussian, Å.
+        """
+        smooth = gaussian_filter1d(profile, smoothing / self.width, axis=-1, mode="reflect") if smoothing > 0 else profile
+        gradient = np.where(self.in_window(), density_gradient(smooth, self.width), 0.0)
+        scale = np.array([update_prefactor(float(value), compressibility) for value in np.atleast_1d(density)])
+        self.tables = self.tables - damping * scale[:, None] * gradient
+
+    def warm_start(self, inward_integral: FloatArray, start: float, stop: float) -> None:
+        """Constant force between two distances with the given integral towards AT.
+
+        The momentum balance n0 * INT F_in dx = P_AT - P_reservoir makes the integral (P_AT - P_reservoir)/n0.
+
+        Args:
+            inward_integral: (n_species,) INT F_in dx, eV.
+            start, stop: distances, Å; cut to the window.
+        """
+        low, high = max(start, self.window[0]), min(stop, self.window[1])
+        covered = np.clip(np.minimum(self.edges[1:], high) - np.maximum(self.edges[:-1], low), 0.0, None) * self.in_window()
+        self.tables = -np.outer(inward_integral, covered / covered.sum() / self.width)
+        # Interpolation and the ends of the window change the integral by some per cent: scale it back.
+        scale = np.divide(inward_integral, self.inward_integral(), out=np.ones(len(self.species)), where=self.inward_integral() != 0)
+        self.tables = self.tables * scale[:, None]
+
+    def inward_integral(self) -> FloatArray:
+        """(n_species,) -INT F dd = INT F_in dx over one side, eV: a pressure difference per molecule."""
+        return np.array([self.energy(np.array([self.length]), kind)[0] for kind in range(len(self.species))])
+
+    def save(self, path: Path, settings: Mapping[str, Any], details: Mapping[str, Any] | None = None) -> None:
+        """Write the tables with the settings that they belong to, atomically."""
+        data = {
+            "format_version": FORMAT_VERSION,
+            "species": list(self.species),
+            "length": self.length,
+            "window": list(self.window),
+            "width": self.width,
+            "distance": self.centres,
+            "force": self.tables,
+            "energy": [self.energy(self.centres, kind) for kind in range(len(self.species))],
+            "settings": dict(settings),
+            "details": dict(details or {}),
+        }
+        write_json(path, data)
+
+    @classmethod
+    def load(cls, path: Path, settings: Mapping[str, Any] | None = None) -> ThermodynamicForce:
+        """Read tables; refuse those made with other settings.
+
+        Args:
+            settings: what the run will use, or None to read the tables for display only.
+
+        Raises:
+            UserError: friction, cap, hysteresis, temperature, density, regions or models differ.
+            RunFailure: missing or not such a file.
+        """
+        data = read_json(path)
+        if data.get("format_version") != FORMAT_VERSION:
+            remedy = "Run 'halocline calibrate' again with this version."
+            raise RunFailure(f"format version {data.get('format_version')} is not {FORMAT_VERSION}", str(path), remedy)
+        if settings is not None:
+            _refuse_other_settings(data["settings"], dict(settings), path)
+        force = cls(tuple(data["species"]), data["length"], data["width"], (data["window"][0], data["window"][1]))
+        force.tables = np.array(data["force"])
+        return force
+
+    def _prepare(self) -> None:
+        """Knots of the piecewise linear force, exact energies there."""
+        start, stop = self.window
+        between = self.centres[(self.centres > start) & (self.centres < stop)]
+        self._knots = np.concatenate([[start], between, [stop]])
+        self._values = np.array([np.interp(self._knots, self.centres, table) for table in self._tables])
+        steps = np.diff(self._knots)
+        areas = 0.5 * (self._values[:, 1:] + self._values[:, :-1]) * steps
+        self._energies = np.concatenate([np.zeros((len(areas), 1)), -np.cumsum(areas, axis=1)], axis=1)
+        self._slopes = np.diff(self._values, axis=1) / steps
+
+    def _interpolate(self, distance: FloatArray, species: IntArray | int) -> tuple[FloatArray, FloatArray]:
+        knot = np.clip(np.searchsorted(self._knots, distance, side="right") - 1, 0, len(self._knots) - 2)
+        offset = np.clip(distance - self._knots[knot], 0.0, self._knots[knot + 1] - self._knots[knot])
+        value, slope = self._values[species, knot], self._slopes[species, knot]
+        inside = (distance >= self.window[0]) & (distance <= self.window[1])
+        force = np.where(inside, value + slope * offset, 0.0)
+        return force, self._energies[species, knot] - offset * (value + 0.5 * slope * offset)
+
+
+def _refuse_other_settings(stored: dict[str, Any], wanted: dict[str, Any], path: Path) -> None:
+    """Raise a UserError that names every setting that differs."""
+    differing = [key for key in sorted(stored.keys() | wanted.keys()) if not _equal(stored.get(key), wanted.get(key))]
+    if differing:
+        pairs = ", ".join(f"{key}: {stored.get(key)} there, {wanted.get(key)} here" for key in differing)
+        remedy = "Run 'halocline calibrate' again, or go back to the settings of the table."
+        raise UserError(f"the thermodynamic force belongs to other settings ({pairs})", str(path), remedy)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if isinstance(one, (int, float)) and isinstance(other, (int, float)) and not isinstance(one, bool):
+        return bool(np.isclose(one, other, rtol=1e-9, atol=0.0))
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        return len(one) == len(other) and all(_equal(a, b) for a, b in zip(one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_equal(one[key], other[key]) for key in one)
+    return bool(one == other)

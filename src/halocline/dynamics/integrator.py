@@ -1,0 +1,106 @@
+"""BAOAB Langevin integrator with a friction per atom.
+
+Leimkuhler and Matthews, Appl. Math. Res. Express 2013, 34; J. Chem. Phys. 138, 174102 (2013). One step of length dt:
+
+    B   v <- v + dt/2 F(x)/m
+    A   x <- x + dt/2 v
+    O   v <- c1 v + c2 xi,    c1 = exp(-gamma dt),  c2 = sqrt((1 - c1^2) kT/m),  xi normal
+    A   x <- x + dt/2 v
+    B   v <- v + dt/2 F(x)/m
+
+Configurations are sampled exactly for a harmonic force at any stable dt; so is the kinetic energy of the velocities right
+after O, which is the one that temperatures are measured from. With gamma = 0 this is velocity Verlet.
+
+    symbol  variable          unit
+    x       positions         Å
+    v       velocities        Å/fs
+    m       masses            amu
+    gamma   friction          1/fs
+    F       forces            eV/Å
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from halocline.topology import FloatArray
+from halocline.units import ACCELERATION, thermal_energy
+
+
+class Integrator:
+    """Positions and velocities, and the operators that move them.
+
+    All tensors are float64 on ``device``. On the CPU :attr:`coordinates` shares their memory, so that potentials written
+    for NumPy read the positions without a copy.
+
+    Args:
+        positions: (n_atoms, 3), Å.
+        velocities: (n_atoms, 3), Å/fs.
+        masses: (n_atoms,), amu.
+        timestep: fs.
+        temperature: K.
+        seed: of the noise.
+    """
+
+    def __init__(
+        self,
+        positions: FloatArray,
+        velocities: FloatArray,
+        masses: FloatArray,
+        timestep: float,
+        temperature: float,
+        seed: int,
+        device: str = "cpu",
+    ) -> None:
+        self.device = torch.device(device)
+        self.positions = torch.tensor(positions, dtype=torch.float64, device=self.device)
+        self.velocities = torch.tensor(velocities, dtype=torch.float64, device=self.device)
+        self.masses = torch.tensor(masses, dtype=torch.float64, device=self.device)[:, None]
+        self.timestep, self.temperature = timestep, temperature
+        self.generator = torch.Generator(self.device).manual_seed(seed)
+        self._kick = 0.5 * timestep * ACCELERATION / self.masses
+        self._thermal_speed = torch.sqrt(thermal_energy(temperature) * ACCELERATION / self.masses)
+        self.set_friction(np.zeros(len(masses)))
+
+    @property
+    def coordinates(self) -> FloatArray:
+        """(n_atoms, 3) positions as a NumPy array; treat as read-only."""
+        return self.positions.numpy() if self.device.type == "cpu" else self.positions.cpu().numpy()
+
+    def set_friction(self, friction: FloatArray) -> None:
+        """Use these (n_atoms,) frictions, 1/fs; atoms without friction draw no noise."""
+        gamma = torch.as_tensor(friction, dtype=torch.float64, device=self.device)[:, None]
+        self.damped = torch.nonzero(gamma[:, 0] > 0)[:, 0]
+        c1 = torch.exp(-gamma[self.damped] * self.timestep)
+        self._c1, self._c2 = c1, torch.sqrt(1.0 - c1**2) * self._thermal_speed[self.damped]
+
+    def kick(self, forces: FloatArray) -> None:
+        """B: half a step of acceleration by (n_atoms, 3) forces in eV/Å."""
+        self.velocities += self._kick * torch.as_tensor(forces, device=self.device)
+
+    def drift(self) -> None:
+        """A: half a step of free flight."""
+        self.positions.add_(self.velocities, alpha=0.5 * self.timestep)
+
+    def thermostat(self) -> Tensor:
+        """O: friction and noise on the damped atoms; returns their work, (n_damped,) in eV."""
+        if len(self.damped) == 0:
+            return self.velocities.new_zeros(0)
+        before = self.velocities[self.damped]
+        noise = torch.randn(before.shape, dtype=torch.float64, device=self.device, generator=self.generator)
+        after = self._c1 * before + self._c2 * noise
+        self.velocities[self.damped] = after
+        return (after**2 - before**2).sum(1) * (0.5 / ACCELERATION) * self.masses[self.damped, 0]
+
+    def kinetic_energies(self) -> Tensor:
+        """(n_atoms,) kinetic energies, eV."""
+        return (self.velocities**2).sum(1) * (0.5 / ACCELERATION) * self.masses[:, 0]
+
+
+def maxwell_boltzmann(masses: FloatArray, temperature: float, generator: np.random.Generator) -> FloatArray:
+    """(n_atoms, 3) velocities in Å/fs of a temperature in K, without motion of the centre of mass."""
+    speeds = np.sqrt(thermal_energy(temperature) * ACCELERATION / masses)
+    velocities = generator.normal(size=(len(masses), 3)) * speeds[:, None]
+    return velocities - (masses[:, None] * velocities).sum(0) / masses.sum()

@@ -1,0 +1,122 @@
+"""Hooks that keep what a run visits: rows of a record, and counts of molecules against distance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from halocline.dynamics.record import RecordHeader, RecordWriter
+from halocline.dynamics.simulation import Hook, Simulation
+from halocline.topology import FloatArray, IntArray
+
+
+class RecordHook(Hook):
+    """Appends a row to a record every ``interval`` steps.
+
+    Args:
+        path: of the record; created at the first row, or cut to the checkpoint's rows after a restart.
+        density: target, molecules/Å^3, for the header.
+        capacity: rows of the whole run.
+    """
+
+    name = "record"
+
+    def __init__(self, path: Path, interval: int, density: float, capacity: int) -> None:
+        self.path, self.interval, self.density, self.capacity = path, interval, density, capacity
+        self.writer: RecordWriter | None = None
+        self._frames = 0
+        self._energy, self._atoms = np.zeros(3), np.zeros(3)
+
+    def __call__(self, simulation: Simulation) -> None:
+        writer = self._open(simulation)
+        energy, atoms = simulation.energy_sums - self._energy, simulation.atom_sums - self._atoms
+        self._energy, self._atoms = simulation.energy_sums.copy(), simulation.atom_sums.copy()
+        ledger = simulation.ledger
+        writer.append(
+            {
+                "time": simulation.time,
+                "positions": simulation.integrator.coordinates,
+                "level": simulation.levels,
+                "inside": simulation.inside,
+                "temperature": simulation.temperatures(energy, atoms),
+                "degrees": atoms / self.interval,
+                "kinetic": simulation.kinetic,
+                "potential": simulation.potential,
+                "heat": ledger.heat,
+                "thermostat": ledger.thermostat.sum(),
+                "flips": ledger.flips,
+                "capped": ledger.capped,
+            }
+        )
+
+    def state(self) -> dict[str, np.ndarray]:
+        # A checkpoint must not count rows that are not on disk.
+        if self.writer is not None:
+            self.writer.flush()
+            self._frames = self.writer.frames
+        return {"frames": np.array(self._frames), "energy": self._energy.copy(), "atoms": self._atoms.copy()}
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        self._frames, self._energy, self._atoms = int(arrays["frames"]), arrays["energy"], arrays["atoms"]
+        if self.writer is not None:
+            self.writer.close()
+        self.writer = RecordWriter.resume(self.path, self._frames) if self._frames else None
+
+    def close(self) -> None:
+        """Bring everything to the disk; the record is complete."""
+        if self.writer is not None:
+            self.writer.flush()
+            self.writer.close()
+            self.writer = None
+
+    def _open(self, simulation: Simulation) -> RecordWriter:
+        if self.writer is None:
+            header = RecordHeader(
+                simulation.initial.cell,
+                simulation.topology,
+                simulation.slab,
+                simulation.thermostat.temperature,
+                self.density,
+                simulation.thermostat.timestep,
+                simulation.resolution,
+                simulation.seed,
+            )
+            self.writer = RecordWriter.create(self.path, header, self.capacity)
+        return self.writer
+
+
+class ProfileHook(Hook):
+    """Counts molecules of each species in bins of the distance from the centre, every ``interval`` steps.
+
+    Attributes:
+        counts: (n_samples, n_species, n_bins); both sides of the slab together.
+    """
+
+    name = "profile"
+
+    def __init__(self, edges: FloatArray, n_species: int, interval: int) -> None:
+        self.edges, self.n_species, self.interval = edges, n_species, interval
+        self._samples: list[IntArray] = []
+
+    @property
+    def counts(self) -> IntArray:
+        n_bins = len(self.edges) - 1
+        return np.array(self._samples, dtype=np.int64).reshape(-1, self.n_species, n_bins)
+
+    def __call__(self, simulation: Simulation) -> None:
+        self._samples.append(count_molecules(simulation, self.edges, self.n_species))
+
+    def state(self) -> dict[str, np.ndarray]:
+        return {"counts": self.counts}
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        self._samples = list(arrays["counts"])
+
+
+def count_molecules(simulation: Simulation, edges: FloatArray, n_species: int) -> IntArray:
+    """(n_species, n_bins) molecules by distance from the centre of the slab, in equal bins."""
+    n_bins = len(edges) - 1
+    bins = np.minimum((simulation.slab.distance(simulation.centres) / edges[1]).astype(np.int64), n_bins - 1)
+    flat = simulation.topology.molecule_species * n_bins + bins
+    return np.bincount(flat, minlength=n_species * n_bins).reshape(n_species, n_bins)

@@ -1,0 +1,65 @@
+"""From a packed box to a configuration that full time steps can take."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from halocline.dynamics.integrator import Integrator, maxwell_boltzmann
+from halocline.errors import RunFailure
+from halocline.potentials.base import Potential
+from halocline.progress import Progress, Silent
+from halocline.state import State
+
+LARGEST_MOVE = 0.05
+"""Å that an atom may move in one step of the quench."""
+
+
+def quench(
+    state: State, potential: Potential, timestep: float, temperature: float, seed: int, steps: int = 400, progress: Progress | None = None
+) -> State:
+    """Relax with strong friction while the time step grows from a tenth to the whole, capping every move.
+
+    Args:
+        state: starting configuration.
+        potential: of the whole system; bound here.
+        timestep: fs, of the dynamics that follows.
+        temperature: K.
+        steps: in all.
+
+    Returns:
+        The relaxed configuration with velocities of the temperature.
+
+    Raises:
+        RunFailure: forces are not finite, or atoms still move at the cap in the last quarter.
+    """
+    where = "quench of the starting configuration"
+    remedy = "Build the box at a lower density, or train the atomistic model on more configurations."
+    topology = state.topology
+    potential.bind(topology, state.cell)
+    velocities = maxwell_boltzmann(topology.masses, temperature, np.random.default_rng(seed))
+    capped_late = 0
+    positions = state.positions
+    with (progress or Silent()).task("relax", steps) as bar:
+        for stage, fraction in enumerate((0.1, 0.25, 0.5, 1.0)):
+            step = fraction * timestep
+            move = Integrator(positions, velocities, topology.masses, step, temperature, seed + stage)
+            move.set_friction(np.full(topology.n_atoms, 0.05 / timestep / fraction))
+            limit = LARGEST_MOVE / step
+            for _ in range(steps // 4):
+                forces = potential.evaluate(move.coordinates).forces
+                if not np.isfinite(forces).all():
+                    raise RunFailure("forces are NaN or infinite", where, remedy)
+                # Leapfrog form of BAOAB: two half kicks of one configuration at once.
+                move.kick(forces)
+                move.kick(forces)
+                speed = move.velocities.norm(dim=1, keepdim=True)
+                capped_late += int((speed > limit).sum()) if stage == 3 else 0
+                move.velocities *= (limit / speed.clamp(min=1e-12)).clamp(max=1.0)
+                move.drift()
+                move.thermostat()
+                move.drift()
+                bar.advance()
+            positions, velocities = move.coordinates.copy(), move.velocities.cpu().numpy().copy()
+    if capped_late > topology.n_atoms:
+        raise RunFailure(f"atoms moved at the limit of {LARGEST_MOVE} A per step {capped_late} times at the end", where, remedy)
+    return State(positions, state.cell, topology, velocities, state.periodic, dict(state.info))

@@ -1,0 +1,25 @@
+"""Mean and error of a correlated series."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+from pymbar import timeseries
+
+
+def mean_and_error(series: ArrayLike) -> tuple[float, float, float]:
+    """Mean, standard error and effective number of samples of a correlated series.
+
+    The statistical inefficiency is that of pymbar (J. Chem. Theory Comput. 3, 26 (2007)); fewer than four effective
+    samples give an infinite error, since nothing is known about it.
+    """
+    values = np.asarray(series, dtype=np.float64)
+    if len(values) < 2:
+        return float(values.mean()) if len(values) else math.nan, math.inf, float(len(values))
+    if np.ptp(values) == 0.0:
+        return float(values[0]), 0.0, float(len(values))
+    effective = len(values) / float(timeseries.statistical_inefficiency(values))
+    error = float(values.std(ddof=1) / math.sqrt(effective)) if effective >= 4 else math.inf
+    return float(values.mean()), error, effective

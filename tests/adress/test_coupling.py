@@ -1,0 +1,158 @@
+"""Subtractive coupling: which pairs interact, jumps, momentum, and what is evaluated."""
+
+import numpy as np
+import pytest
+from brute_force import ARGON, HarmonicWell, PairLennardJones, lattice_fluid, monatomic
+
+from halocline.adress.coupling.base import Coupling
+from halocline.adress.coupling.subtractive import SubtractiveCoupling
+from halocline.adress.regions import Slab
+from halocline.adress.surface_error import surface_error
+from halocline.potentials.base import Zero
+from halocline.registry import available, get
+from halocline.state import State
+
+CELL = np.diag([60.0, 20.0, 20.0])
+SLAB = Slab(30.0, 5.0, 5.0, 0.0, 60.0)
+
+
+def fine(cutoff: float = 8.0) -> PairLennardJones:
+    return PairLennardJones(ARGON["epsilon"], ARGON["sigma"], cutoff)
+
+
+def bound(fine_potential, coarse, state: State) -> SubtractiveCoupling:
+    coupling = SubtractiveCoupling(fine_potential, coarse)
+    coupling.bind(state.topology, state.cell)
+    return coupling
+
+
+def pair(x: float, y: float) -> State:
+    return State(np.array([[x, 5.0, 5.0], [y, 5.0, 5.0]]), CELL, monatomic(2))
+
+
+def members(state: State) -> np.ndarray:
+    return SLAB.initial_inside(SLAB.distance(state.centres_of_mass))
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "interacts"),
+    [(33.0, 36.8, True), (35.5, 39.3, True), (36.0, 40.5, False), (38.0, 42.0, False), (45.0, 49.0, False)],
+    ids=["AT-transition", "transition-transition", "AT side-tracer", "transition-tracer", "tracer-tracer"],
+)
+def test_abrupt_rule_with_tracers(x, y, interacts):
+    state = pair(x, y)
+    result = bound(fine(), Zero(), state).evaluate(state.positions, members(state))
+    assert bool(result.energy != 0.0) is interacts
+    assert bool(np.any(result.forces != 0.0)) is interacts
+
+
+def test_crossing_makes_the_energy_jump_by_the_pair_energy():
+    state = pair(36.2, 40.0 - 5e-10)
+    coupling = bound(fine(), Zero(), state)
+    before = coupling.evaluate(state.positions, members(state))
+    moved = state.with_positions(state.positions + np.array([[0.0, 0, 0], [1e-9, 0, 0]]))
+    after, jump = coupling.change(moved.positions, before, members(moved))
+    exact = fine()._value(np.array([40.0 - 36.2]))[0]
+    assert before.energy == pytest.approx(exact, rel=1e-6)
+    assert jump == pytest.approx(-exact, rel=1e-6)
+    np.testing.assert_array_equal(after.forces, 0.0)
+
+
+def test_pairs_outside_are_coarse_and_pairs_inside_are_fine():
+    state = lattice_fluid((12, 4, 4), 4.0)
+    coarse = PairLennardJones(0.5 * ARGON["epsilon"], ARGON["sigma"], 7.5)
+    slab = Slab(24.0, 6.0, 6.0, 0.0, 48.0)
+    inside = slab.initial_inside(slab.distance(state.centres_of_mass))
+    total = bound(fine(7.5), coarse, state).evaluate(state.positions, inside)
+    strong, weak = fine(7.5), PairLennardJones(0.5 * ARGON["epsilon"], ARGON["sigma"], 7.5)
+    strong.bind(state.topology, state.cell), weak.bind(state.topology, state.cell)
+    # eps 0.5 everywhere plus another eps 0.5 between members of S1.
+    expected = weak.evaluate(state.positions).energy + 0.5 * strong.evaluate(state.positions, inside).energy
+    assert total.energy == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("reservoir", ["tracer", "weaker", "wells"])
+def test_forces_are_the_gradient_at_fixed_membership(reservoir):
+    state = lattice_fluid((6, 3, 3), 4.0, seed=4, jitter=0.3)
+    slab = Slab(12.0, 3.0, 4.0, 0.0, 24.0)
+    inside = slab.initial_inside(slab.distance(state.centres_of_mass))
+    wells = HarmonicWell(0.1, state.positions + 0.2)
+    coarse = {"tracer": Zero(), "weaker": PairLennardJones(0.005, 3.2, 5.5), "wells": wells + PairLennardJones(0.005, 3.2, 5.5)}[reservoir]
+    coupling = bound(fine(5.9), coarse, state)
+    forces = np.array(coupling.evaluate(state.positions, inside).forces)
+    generator, step = np.random.default_rng(5), 1e-5
+    for _ in range(3):
+        direction = generator.normal(size=forces.shape)
+        plus = coupling.evaluate(state.positions + step * direction, inside).energy
+        minus = coupling.evaluate(state.positions - step * direction, inside).energy
+        assert -(plus - minus) / (2 * step) == pytest.approx(float((forces * direction).sum()), rel=1e-6, abs=1e-9)
+    if reservoir != "wells":
+        assert np.abs(forces.sum(0)).max() < 1e-12 * np.abs(forces).sum()
+
+
+def test_identical_potentials_never_jump_and_forces_ignore_membership():
+    state = lattice_fluid((8, 3, 3), 4.0, seed=6, jitter=0.3)
+    coupling = bound(fine(5.9), fine(5.9), state)
+    reference = coupling.evaluate(state.positions, np.ones(72, dtype=bool))
+    generator = np.random.default_rng(7)
+    for _ in range(5):
+        inside = generator.random(72) < 0.5
+        result, jump = coupling.change(state.positions, reference, inside)
+        assert jump == pytest.approx(0.0, abs=1e-12)
+        np.testing.assert_allclose(result.forces, reference.forces, atol=1e-12)
+
+
+def test_everything_inside_is_the_fine_potential_alone():
+    state = lattice_fluid((6, 3, 3), 4.0)
+    coarse = PairLennardJones(0.3, 3.0, 5.9)
+    coupling, plain = bound(fine(5.9), coarse, state), fine(5.9)
+    plain.bind(state.topology, state.cell)
+    result, exact = coupling.evaluate(state.positions, np.ones(54, dtype=bool)), plain.evaluate(state.positions)
+    assert result.energy == exact.energy
+    np.testing.assert_array_equal(result.forces, exact.forces)
+    assert coarse.calls == []
+
+
+def test_sums_over_molecules_are_evaluated_outside_alone():
+    state = lattice_fluid((6, 3, 3), 4.0)
+    wells = HarmonicWell(0.1, state.positions)
+    coupling = bound(fine(5.9), wells, state)
+    inside = np.arange(54) < 20
+    coupling.evaluate(state.positions, inside)
+    assert wells.calls == [34]
+
+
+def test_a_crossing_does_not_evaluate_the_whole_box_again():
+    state = lattice_fluid((6, 3, 3), 4.0)
+    coarse = PairLennardJones(0.005, 3.2, 5.9)
+    coupling = bound(fine(5.9), coarse, state)
+    inside = np.arange(54) < 20
+    old = coupling.evaluate(state.positions, inside)
+    coupling.change(state.positions, old, np.arange(54) < 21)
+    assert coarse.calls == [54]
+
+
+def test_capped_pairs_are_counted_once():
+    state = pair(36.0, 37.5)
+    capped = PairLennardJones(ARGON["epsilon"], ARGON["sigma"], 8.0, cap=0.5)
+    coupling = bound(capped, PairLennardJones(ARGON["epsilon"], ARGON["sigma"], 8.0, cap=0.5), state)
+    for inside in ([True, True], [True, False], [False, False]):
+        np.testing.assert_array_equal(coupling.evaluate(state.positions, np.array(inside)).capped, [1, 1])
+
+
+def test_coupling_is_discovered():
+    assert issubclass(get("couplings", "subtractive"), Coupling)
+    assert available("couplings")["subtractive"].summary
+
+
+def test_surface_is_felt_within_the_cutoff_and_no_deeper_for_pairs():
+    state = lattice_fluid((12, 4, 4), 4.0, seed=8, jitter=0.3)
+    slab = Slab(24.0, 6.0, 6.0, 0.0, 48.0)
+    inside = slab.initial_inside(slab.distance(state.centres_of_mass))
+    coupling = bound(fine(5.5), Zero(), state)
+    result = surface_error(coupling, [(state.positions, inside)], state.topology, slab)
+    assert result.largest_atomistic == 0.0
+    shallow, deep = result.depth < 2.0, result.depth > 5.5
+    assert np.nanmax(result.error[shallow]) > 0.01
+    assert np.nanmax(result.error[deep]) == 0.0
+    assert result.count.sum() == inside.sum()
