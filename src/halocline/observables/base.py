@@ -5,9 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from halocline.adress.regions import Slab
 from halocline.config.study import Validation
@@ -15,7 +16,7 @@ from halocline.dynamics.record import Record, Snapshot
 from halocline.errors import RunFailure
 from halocline.files import read_arrays, write_arrays
 from halocline.observables.statistics import Estimate
-from halocline.results import Figure, Number
+from halocline.results import Figure, Number, Series
 from halocline.topology import FloatArray, Topology
 from halocline.units import AMU_PER_CUBIC_ANGSTROM
 
@@ -189,3 +190,14 @@ class Observable(ABC):
 def number(name: str, estimate: Estimate, unit: str) -> Number:
     """An estimate for people."""
     return Number(name, estimate.value, unit, estimate.error, None if estimate.is_exact else estimate.n_effective)
+
+
+def curve(
+    label: str, x: ArrayLike, y: ArrayLike, error: ArrayLike | None = None, style: Literal["line", "points", "bars", "dashed"] = "line"
+) -> Series:
+    """Arrays as a series of plain numbers."""
+    return Series(label, _floats(x), _floats(y), None if error is None else _floats(error), style)
+
+
+def _floats(values: ArrayLike) -> list[float]:
+    return [float(value) for value in np.asarray(values, dtype=np.float64)]

@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from halocline.dynamics.record import Record, Snapshot
-from halocline.observables.base import Comparison, Observable, number
+from halocline.observables.base import Comparison, Observable, curve, number
 from halocline.observables.statistics import Estimate, mean
-from halocline.results import Figure, Number, Series
+from halocline.results import Figure, Number
 from halocline.units import thermal_energy
 
 DRIFT_TOLERANCE = 1e-3
@@ -92,6 +92,6 @@ class Ledger(Observable):
         books = self.series("books")
         time, atoms = books[:, 0] / 1000.0, self.setting.topology.n_atoms
         curves = (("heat of resolution changes", books[:, 3]), ("thermostat", books[:, 4]), ("residual", self.residual))
-        series = [Series(label, time, 1e3 * (values - values[0]) / atoms) for label, values in curves]
+        series = [curve(label, time, 1e3 * (values - values[0]) / atoms) for label, values in curves]
         caption = "Energy since the start of recording. The residual, what no book explains, should stay flat."
         return [Figure("ledger", "Heat ledger of the open run", "time (ps)", "energy (meV/atom)", series, caption)]

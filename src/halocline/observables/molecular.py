@@ -10,9 +10,9 @@ import torch
 
 from halocline.dynamics.record import Snapshot
 from halocline.models.model import Model
-from halocline.observables.base import Comparison, Observable, Setting, number
+from halocline.observables.base import Comparison, Observable, Setting, curve, number
 from halocline.observables.statistics import Estimate, column_errors, function_of_means
-from halocline.results import Figure, Number, Series
+from halocline.results import Figure, Number
 from halocline.state import State
 from halocline.topology import FloatArray
 from halocline.units import DEBYE
@@ -118,12 +118,12 @@ class MolecularProperties(Observable):
         figures = []
         for prop in self.properties:
             series = []
-            shown = self._shown(prop.key) | reference._shown(prop.key)
+            shown = self._total(prop.key) + reference._total(prop.key)
             first, last = np.flatnonzero(shown)[[0, -1]]
             for label, observable in (("open", self), ("full resolution", reference)):
                 centres, density, error = observable._distribution(prop)
                 window = slice(max(first - 1, 0), last + 2)
-                series.append(Series(label, centres[window], density[window], error[window]))
+                series.append(curve(label, centres[window], density[window], error[window]))
             unit = prop.unit.replace("A3", "A^3")
             caption = (
                 f"Distribution over molecules in AT, predicted by the multipole model on {self.sampled} and {reference.sampled} frames."
@@ -139,8 +139,8 @@ class MolecularProperties(Observable):
         """Configurations that were evaluated."""
         return len(self.series(f"{self.properties[0].key}_moments"))
 
-    def _shown(self, key: str) -> FloatArray:
-        return self.series(f"{key}_histogram").sum(axis=0) > 0
+    def _total(self, key: str) -> FloatArray:
+        return self.series(f"{key}_histogram").sum(axis=0)
 
     def _distribution(self, prop: _Property) -> tuple[FloatArray, FloatArray, FloatArray]:
         histogram = self.series(f"{prop.key}_histogram")

@@ -21,9 +21,9 @@ import math
 import numpy as np
 
 from halocline.dynamics.record import Snapshot
-from halocline.observables.base import Comparison, Observable, Setting, number
+from halocline.observables.base import Comparison, Observable, Setting, curve, number
 from halocline.observables.statistics import Estimate, mean, propagate, variance
-from halocline.results import Figure, Number, Series
+from halocline.results import Figure, Number
 from halocline.topology import FloatArray
 
 WINDOW_STEP = 3.0
@@ -157,11 +157,11 @@ class NumberInAT(Observable):
         counts = self.series("counts")[:, 0]
         closed = reference.series("counts").ravel()
         low, high = int(min(counts.min(), closed.min())), int(max(counts.max(), closed.max()))
-        numbers = np.arange(low - 1, high + 2)
+        numbers = np.arange(low - 1.0, high + 2.0)
         series = [
-            Series("open", numbers, _frequencies(counts, numbers), style="bars"),
-            Series("full resolution", numbers, _frequencies(closed, numbers), style="points"),
-            Series("predicted for this reservoir", numbers, _gaussian(numbers, self.expected, predicted), style="line"),
+            curve("open", numbers, _frequencies(counts, numbers), style="bars"),
+            curve("full resolution", numbers, _frequencies(closed, numbers), style="points"),
+            curve("predicted for this reservoir", numbers, _gaussian(numbers, self.expected, predicted), style="line"),
         ]
         caption = (
             "Probability of finding N molecules in AT. The prediction is a Gaussian at the target mean with the variance that this "

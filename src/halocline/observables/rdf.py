@@ -26,9 +26,9 @@ from scipy.signal import find_peaks
 
 from halocline.dynamics.record import Snapshot
 from halocline.models.graphs import half_pairs
-from halocline.observables.base import Comparison, Observable, Setting, number
+from halocline.observables.base import Comparison, Observable, Setting, curve, number
 from halocline.observables.statistics import Estimate, column_errors, difference, function_of_means
-from halocline.results import Figure, Number, Series
+from halocline.results import Figure, Number
 from halocline.topology import FloatArray, Topology
 
 BIN = 0.05
@@ -219,11 +219,11 @@ class RadialDistribution(Observable):
         weight = BIN / max(float(theirs.sum()) * BIN, 1e-12)
         signs = np.sign(mine - theirs)
         noise = float(np.hypot(self.errors(index), reference.errors(index)).sum()) * math.sqrt(2.0 / math.pi) * weight
-        parts = [
-            function_of_means(rdf._columns(index), lambda means, rdf=rdf: float(signs @ rdf._normalise(index, means)) * weight)
-            for rdf in (self, reference)
-        ]
-        gap = difference(*parts)
+
+        def signed(rdf: RadialDistribution) -> Estimate:
+            return function_of_means(rdf._columns(index), lambda means: float(signs @ rdf._normalise(index, means)) * weight)
+
+        gap = difference(signed(self), signed(reference))
         error = math.nan if gap.error is None else gap.error + 0.5 * noise
         return Estimate(max(gap.value - noise, 0.0), error, gap.n_effective)
 
@@ -234,10 +234,10 @@ class RadialDistribution(Observable):
             mine, theirs = self.g(index), reference.g(index)
             error, other = self.errors(index), reference.errors(index)
             series = [
-                Series("open", self.radius, mine, error),
-                Series("full resolution", self.radius, theirs, other),
-                Series("difference", self.radius, mine - theirs, np.hypot(error, other)),
-                Series("open, both molecules in AT", self.radius, self.g_slab(index), style="dashed"),
+                curve("open", self.radius, mine, error),
+                curve("full resolution", self.radius, theirs, other),
+                curve("difference", self.radius, mine - theirs, np.hypot(error, other)),
+                curve("open, both molecules in AT", self.radius, self.g_slab(index), style="dashed"),
             ]
             caption = (
                 "Atoms of different molecules; the first belongs to a molecule in AT, the second to any molecule of S1. Dashed: both "

@@ -8,9 +8,9 @@ import numpy as np
 
 from halocline.adress.regions import LEVEL_NAMES
 from halocline.dynamics.record import Record, Snapshot
-from halocline.observables.base import Comparison, Observable, number
+from halocline.observables.base import Comparison, Observable, curve, number
 from halocline.observables.statistics import Estimate, function_of_means
-from halocline.results import Figure, Number, Series
+from halocline.results import Figure, Number
 
 
 class Temperature(Observable):
@@ -69,9 +69,9 @@ class Temperature(Observable):
         centres = 0.5 * (borders[1:] + borders[:-1])
         ends = [0.0, float(borders[-1])]
         series = [
-            Series("open", centres, [v.value for v in values], [v.error or math.nan for v in values], style="points"),
-            Series("full resolution", ends, [whole.value] * 2, style="line"),
-            Series("target", ends, [self.setting.temperature] * 2, style="dashed"),
+            curve("open", centres, [v.value for v in values], [v.error or math.nan for v in values], style="points"),
+            curve("full resolution", ends, [whole.value] * 2, style="line"),
+            curve("target", ends, [self.setting.temperature] * 2, style="dashed"),
         ]
         caption = "Temperature of each region from whole-run kinetic energies, drawn at the middle of the region, with one standard error."
         return [Figure("temperature", "Temperature of each region", "distance from the centre (A)", "temperature (K)", series, caption)]

@@ -9,9 +9,9 @@ import numpy as np
 
 from halocline.dynamics.record import Snapshot
 from halocline.models.graphs import half_pairs
-from halocline.observables.base import Observable, Setting, number
+from halocline.observables.base import Observable, Setting, curve, number
 from halocline.observables.statistics import Estimate, column_errors, function_of_means
-from halocline.results import Figure, Number, Series
+from halocline.results import Figure, Number
 from halocline.topology import FloatArray
 
 SEARCH = 6.0
@@ -53,7 +53,7 @@ class TetrahedralOrder(Observable):
         for label, observable in (("open", self), ("full resolution", reference)):
             histogram = observable.series("histogram")
             scale = 1.0 / max(histogram.sum(axis=1).mean() * (_EDGES[1] - _EDGES[0]), 1e-300)
-            series.append(Series(label, centres, histogram.mean(axis=0) * scale, np.nan_to_num(column_errors(histogram)) * scale))
+            series.append(curve(label, centres, histogram.mean(axis=0) * scale, np.nan_to_num(column_errors(histogram)) * scale))
         caption = "Order parameter q of the four nearest neighbours of each molecule in AT: 1 is a perfect tetrahedron, 0 is random."
         return [Figure("tetrahedral", "Tetrahedral order in AT", "q", "probability density", series, caption)]
 
