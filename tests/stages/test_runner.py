@@ -18,8 +18,8 @@ from halocline.config.load import validate
 from halocline.config.study import Study
 from halocline.errors import HaloclineError, RunFailure, UserError
 from halocline.files import read_json
-from halocline.stages.runner import Runner
 from halocline.stages.run_folder import RunFolder
+from halocline.stages.runner import Runner
 
 ONE_WORKER = {"execute": {"workers": 1}}
 

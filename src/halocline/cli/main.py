@@ -34,13 +34,13 @@ def run(arguments: Sequence[str]) -> int:
     as_json = "--json" in arguments
     try:
         code = app(args=list(arguments), prog_name="halocline", standalone_mode=False)
-        return code if isinstance(code, int) else 0
+        # The parser turns an interrupt into this code.
+        return _interrupted() if code == 130 else code if isinstance(code, int) else 0
     except HaloclineError as error:
         show_error(error, as_json)
         return error.exit_code
     except KeyboardInterrupt:
-        to_stderr("interrupted; run the same command again to continue")
-        return 130
+        return _interrupted()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -57,8 +57,13 @@ def run(arguments: Sequence[str]) -> int:
         if type(error).__name__ == "Exit":
             return int(getattr(error, "exit_code", 0))
         if type(error).__name__ == "Abort":
-            return 130
+            return _interrupted()
         raise
+
+
+def _interrupted() -> int:
+    to_stderr("interrupted; run the same command again to continue")
+    return 130
 
 
 if __name__ == "__main__":

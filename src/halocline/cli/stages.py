@@ -100,8 +100,8 @@ def check(
     from halocline.config.preflight import box_edges, label_counts, preflight
     from halocline.stages.runner import Runner
 
-    runner = Runner(loaded, folder)
     warnings = preflight(loaded)
+    runner = Runner(loaded, folder)
     steps = runner.plan()
     costs = {step.name: runner.stages[step.name].cost(loaded) for step in steps}
     labels = label_counts(loaded)

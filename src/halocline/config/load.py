@@ -41,13 +41,14 @@ class _Layers:
         self.sources[dotted] = source
 
     def source_of(self, dotted: str, otherwise: str) -> str:
-        """Where a key, or the longest parent of it that was given, came from."""
+        """Where a key, the longest parent of it that was given, or a key below it came from."""
         parts = dotted.split(".")
         for length in range(len(parts), 0, -1):
             found = self.sources.get(".".join(parts[:length]))
             if found:
                 return found
-        return otherwise
+        below = [source for key, source in self.sources.items() if key.startswith(f"{dotted}.")]
+        return below[-1] if below else otherwise
 
 
 def load_study(path: Path, preset_name: str | None = None, assignments: Iterable[str] = ()) -> Study:
@@ -232,9 +233,6 @@ def _suggest(name: str, known: Iterable[str]) -> str:
 
 
 def _suggest_key(name: str, section: str, known: list[str]) -> str:
-    """Closest key of the section; failing that, the same key in another section."""
-    if not difflib.get_close_matches(name, known, n=1):
-        elsewhere = [f"{other}.{name}" for other in known_keys() if other != section and name in known_keys(other)]
-        if elsewhere:
-            return f"Did you mean '{elsewhere[0]}'? Keys here: {', '.join(known)}."
-    return _suggest(name, known)
+    """The same key in another section, or else the closest key of this one."""
+    elsewhere = [f"{other}.{name}" for other in known_keys() if section and name in known_keys(other)]
+    return f"Did you mean '{elsewhere[0]}'? Keys here: {', '.join(known)}." if elsewhere else _suggest(name, known)

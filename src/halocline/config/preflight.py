@@ -29,18 +29,17 @@ def preflight(study: Study, stages: Collection[str] | None = None) -> list[str]:
         UserError: with the key, the numbers and a remedy.
     """
     check_species(study)
-    if stages is None or "label" in stages:
-        check_engine(study.reference, "reference")
-        check_engine(study.multipoles, "multipoles")
-        check_labels_suffice(study)
-    if stages is None or "train" in stages:
-        check_networks(study)
     check_splits(study)
     check_dynamics(study)
     check_cutoffs(study)
     notes = check_regions(study)
-    if stages is None or "calibrate" in stages:
-        registry.get("couplings", study.coupling.name, "study file: coupling.name")
+    registry.get("couplings", study.coupling.name, "study file: coupling.name")
+    if stages is None or "train" in stages:
+        check_networks(study)
+        check_labels_suffice(study)
+    if stages is None or "label" in stages:
+        check_engine(study.reference, "reference")
+        check_engine(study.multipoles, "multipoles")
     return notes
 
 

@@ -70,10 +70,10 @@ class Runner:
         self.stages = dict(stages) if stages is not None else load_stages()
         self.done: dict[str, Completed] = {}
 
-    def plan(self, target: str = "report") -> list[Step]:
-        """State of every stage on the way to the target; changes nothing."""
+    def plan(self, target: str | None = None) -> list[Step]:
+        """State of every stage on the way to the target (the last stage unless given); changes nothing."""
         steps, known = [], {}
-        for name in required(self.stages, target):
+        for name in required(self.stages, target or list(self.stages)[-1]):
             completed = self.folder.completed(name)
             current = None
             if all(need in known for need in self.stages[name].needs):

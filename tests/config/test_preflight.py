@@ -1,0 +1,175 @@
+"""What cannot work is refused before any work starts, with numbers."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+
+import pytest
+
+from halocline.config.load import validate
+from halocline.config.preflight import SKIN, box_edges, label_counts, labelled_edge, preflight
+from halocline.config.presets import NAMES, preset
+from halocline.config.study import Study
+from halocline.errors import UserError
+
+
+def study(**sections: dict[str, object]) -> Study:
+    return validate(sections, "test")
+
+
+def preset_study(name: str) -> Study:
+    sections = preset(name)
+    sections["system"]["molecules"] = {"water": sections["system"]["molecules"]}
+    return validate(sections, "test")
+
+
+def refused(loaded: Study) -> UserError:
+    with pytest.raises(UserError) as caught:
+        preflight(loaded)
+    assert caught.value.exit_code == 2
+    assert caught.value.where.startswith("study file: ")
+    assert caught.value.remedy
+    return caught.value
+
+
+def test_box_has_the_density_that_was_asked_for() -> None:
+    loaded = study(system={"molecules": {"water": 400}, "density": "0.997 g/cm3", "length": "48 A"})
+    volume = math.prod(box_edges(loaded))
+    assert 400 * 18.015 / 0.602214076 / volume == pytest.approx(0.997, rel=1e-4)
+    assert labelled_edge(loaded) ** 3 * 400 / loaded.dataset.molecules == pytest.approx(volume)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_preset_passes_and_its_bead_model_stays_out_of_at(name: str) -> None:
+    notes = preflight(preset_study(name))
+    assert not [note for note in notes if "bead model reaches" in note]
+
+
+def test_the_default_study_passes() -> None:
+    preflight(Study())
+
+
+@pytest.mark.parametrize("section", ["model", "coarse_model", "multipole_model"])
+def test_a_cutoff_beyond_half_the_production_box_is_refused(section: str) -> None:
+    error = refused(study(**{section: {"cutoff": "9 A"}}, dataset={"molecules": 500}))
+    assert error.where == f"study file: {section}.cutoff"
+    assert "9.00 A" in error.what
+    assert "15.81 A" in error.what, "the shortest edge"
+    assert "7.51 A" in error.what, "half of it less the skin"
+    assert "system.length" in error.remedy
+
+
+def test_a_cutoff_beyond_half_the_labelled_boxes_is_refused() -> None:
+    error = refused(study(dataset={"molecules": 20}))
+    assert "labelled boxes" in error.what
+    assert "dataset.molecules" in error.remedy
+
+
+def test_the_skin_counts() -> None:
+    edge = box_edges(study(dataset={"molecules": 500}))[1]
+    wide = {"dataset": {"molecules": 500}, "regions": {"transition": "16 A", "atomistic": "2 A"}, "coarse_model": {"cutoff": "5 A"}}
+    preflight(study(**wide, model={"cutoff": f"{edge / 2 - SKIN - 0.01} A"}))
+    refused(study(**wide, model={"cutoff": f"{edge / 2 - SKIN + 0.01} A"}))
+
+
+def test_regions_wider_than_the_box_are_refused_with_the_length_that_would_do() -> None:
+    error = refused(study(regions={"atomistic": "12 A", "transition": "14 A"}))
+    assert "31.00 A" in error.what
+    assert "24.00 A" in error.what
+    assert "62 A" in error.remedy
+    preflight(study(regions={"atomistic": "12 A", "transition": "14 A"}, system={"length": "62 A", "molecules": {"water": 600}}))
+
+
+def test_a_transition_layer_thinner_than_the_receptive_field_is_refused() -> None:
+    error = refused(study(model={"layers": 3, "cutoff": "4.5 A"}, regions={"transition": "13.4 A"}, system={"length": "60 A"}))
+    assert "13.50 A" in error.what
+    assert "3 layers" in error.what
+    assert "13.5 A" in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("sections", "where"),
+    [
+        ({"reference": {"engine": "tblit"}}, "reference.engine"),
+        ({"multipoles": {"engine": "gaussian"}}, "multipoles.engine"),
+        ({"model": {"name": "schnett"}}, "model.name"),
+        ({"coarse_model": {"name": "mace"}}, "coarse_model.name"),
+        ({"multipole_model": {"heads": ["dipol"]}}, "multipole_model.heads"),
+        ({"coupling": {"name": "subtract"}}, "coupling.name"),
+        ({"system": {"molecules": {"watr": 400}}}, "system.molecules.watr"),
+    ],
+)
+def test_an_unknown_name_is_refused_and_the_known_ones_listed(sections: dict[str, dict[str, object]], where: str) -> None:
+    error = refused(study(**sections))
+    assert error.where == f"study file: {where}"
+    assert "Known: " in error.remedy
+
+
+def test_a_misspelt_engine_is_suggested() -> None:
+    assert "Did you mean 'tblite'?" in refused(study(reference={"engine": "tblit"})).remedy
+
+
+def test_an_engine_that_cannot_provide_a_label_is_refused_and_others_named() -> None:
+    error = refused(study(reference={"quantities": ["energy", "forces", "polarizability"]}))
+    assert "tblite" in error.what
+    assert "polarizability" in error.what
+    assert "pyscf" in error.remedy
+
+
+@pytest.mark.parametrize("quantities", [[], ["energy"], ["forces"], ["energy", "force"]])
+def test_labels_that_training_needs_must_be_asked_for(quantities: list[str]) -> None:
+    assert "reference.quantities" in refused(study(reference={"quantities": quantities})).where
+
+
+def test_a_head_without_a_label_is_refused() -> None:
+    error = refused(study(multipoles={"quantities": ["energy", "dipole"]}))
+    assert "polarizability" in error.what
+
+
+def test_a_vector_head_on_an_invariant_network_is_refused() -> None:
+    error = refused(study(multipole_model={"name": "schnet"}))
+    assert "vector" in error.what
+    assert "painn" in error.remedy
+
+
+def test_a_missing_program_is_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    from halocline import registry
+
+    engine = registry.get("engines", "tblite")
+    monkeypatch.setattr(engine, "missing", classmethod(lambda cls: "Install it with 'pip install tblite'."))
+    error = refused(Study())
+    assert "not installed" in error.what
+    assert "pip install tblite" in error.remedy
+    preflight(Study(), stages=["build"])
+
+
+@pytest.mark.parametrize(
+    "dataset", [{"trajectories": 1}, {"frames": 5}, {"valid": "60 %", "test": "40 %"}, {"trajectories": 2, "temperatures": ["300 K"]}]
+)
+def test_a_dataset_that_leaves_a_split_empty_is_refused(dataset: dict[str, object]) -> None:
+    assert "dataset." in refused(study(dataset=dataset)).where
+
+
+@pytest.mark.parametrize("dynamics", [{"record": "0.1 fs"}, {"record": "1 ns"}, {"checkpoint": "1 ns"}, {"timestep": "100 fs"}])
+def test_times_out_of_order_are_refused(dynamics: dict[str, object]) -> None:
+    assert "dynamics." in refused(study(dynamics=dynamics)).where
+
+
+def test_label_counts_add_up_to_the_frames_asked_for() -> None:
+    loaded = Study()
+    rows = label_counts(loaded)
+    boxes = sum(row["count"] for row in rows if "clusters" not in row["frames"])
+    assert boxes == loaded.dataset.frames + loaded.active_learning.rounds * loaded.active_learning.frames
+    assert rows[-1]["count"] == loaded.multipoles.clusters
+
+
+def test_a_bead_model_that_reaches_into_at_is_noted() -> None:
+    notes = preflight(study(coarse_model={"layers": 3}))
+    assert any("15.0 A" in note for note in notes)
+
+
+def test_loading_a_study_does_not_import_torch() -> None:
+    code = "import sys, halocline.config.load, halocline.config.explain, halocline.cli.main; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
