@@ -1,0 +1,1 @@
+"""Reference engines: what turns a configuration into labels at a stated level of theory."""

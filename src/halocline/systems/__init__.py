@@ -1,0 +1,1 @@
+"""What is simulated: packed boxes, their classical equilibration, and droplets cut from them."""
