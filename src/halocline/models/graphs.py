@@ -101,6 +101,28 @@ def build_bead_graph(
     return _join(parts, dtype)
 
 
+def join_graphs(graphs: Sequence[Graph]) -> Graph:
+    """Several graphs as one."""
+    sites = np.concatenate([[0], np.cumsum([len(graph.types) for graph in graphs])]).tolist()
+    molecules = np.concatenate([[0], np.cumsum([graph.n_molecules for graph in graphs])]).tolist()
+    frames = np.concatenate([[0], np.cumsum([graph.n_frames for graph in graphs])]).tolist()
+    charges = [torch.zeros(graph.n_molecules, dtype=graph.masses.dtype) if graph.molecule_charges is None else graph.molecule_charges
+               for graph in graphs]  # fmt: skip
+    return Graph(
+        types=torch.cat([graph.types for graph in graphs]),
+        positions=torch.cat([graph.positions for graph in graphs]),
+        pairs=torch.cat([graph.pairs + start for graph, start in zip(graphs, sites)], dim=1),
+        shifts=torch.cat([graph.shifts for graph in graphs]),
+        frame=torch.cat([graph.frame + start for graph, start in zip(graphs, frames)]),
+        molecule=torch.cat([graph.molecule + start for graph, start in zip(graphs, molecules)]),
+        n_frames=frames[-1],
+        n_molecules=molecules[-1],
+        molecule_frame=torch.cat([graph.molecule_frame + start for graph, start in zip(graphs, frames)]),
+        masses=torch.cat([graph.masses for graph in graphs]),
+        molecule_charges=torch.cat(charges),
+    )
+
+
 def bead_types(state: State, species: Sequence[str] | None = None) -> IntArray:
     """(n_molecules,) 1 + index of each molecule's species in ``species``."""
     known = list(species) if species is not None else list(state.topology.species)

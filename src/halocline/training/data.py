@@ -101,7 +101,7 @@ def require_labels(frames: Sequence[LabelledFrame], names: Sequence[str], what: 
         UserError: no frame, or the number of frames without a label and the first of them.
     """
     if not frames:
-        raise UserError("there is no frame", what, "Label some configurations first, or change the split so that none of its parts is empty.")
+        raise UserError("there is no frame", what, "Label some configurations first, or split so that no part is empty.")
     for name in names:
         missing = [index for index, frame in enumerate(frames) if name not in frame.labels]
         if missing:
@@ -167,7 +167,7 @@ def join(batches: Sequence[Batch]) -> Batch:
     )
 
 
-def fingerprint(arrays: Sequence[FloatArray]) -> str:
+def fingerprint(arrays: Sequence[np.ndarray]) -> str:
     """Content hash of arrays, 24 hexadecimal digits."""
     digest = hashlib.sha256()
     for array in arrays:

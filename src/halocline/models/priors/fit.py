@@ -22,7 +22,6 @@ from typing import Protocol
 import numpy as np
 import scipy.sparse
 import torch
-from numpy.typing import NDArray
 from scipy.interpolate import BSpline
 
 from halocline.errors import RunFailure, UserError
@@ -195,7 +194,9 @@ def _normal_equations(
 ) -> tuple[FloatArray, FloatArray, float, int]:
     """A^T A, A^T F, sum F^2 and the number of force components."""
     n = int(offsets[-1])
-    matrix, right, total, n_forces = np.zeros((n, n)), np.zeros(n), 0.0, 0
+    matrix: FloatArray = np.zeros((n, n))
+    right: FloatArray = np.zeros(n)
+    total, n_forces = 0.0, 0
     index = np.zeros(max(types) + 1, dtype=np.int64)
     index[list(types)] = np.arange(len(types))
     for item in data:
@@ -208,9 +209,9 @@ def _normal_equations(
             design = _design(kind, r[selected])
             columns.append(_scatter(design, item.i[selected], item.j[selected], vectors[selected] / r[selected, None], len(item.types)))
         dense = scipy.sparse.hstack(columns, format="csr")
-        matrix += (dense.T @ dense).toarray()
+        matrix[:] += (dense.T @ dense).toarray()
         flat = item.forces.reshape(-1)
-        right += dense.T @ flat
+        right[:] += dense.T @ flat
         total, n_forces = total + float(flat @ flat), n_forces + len(flat)
     return matrix, right, total, n_forces
 
@@ -224,9 +225,7 @@ def _scatter(design: scipy.sparse.csr_matrix, i: IntArray, j: IntArray, units: F
     return spread @ design
 
 
-def _solve(
-    matrix: FloatArray, right: FloatArray, classes: list[PairClass], offsets: IntArray, settings: PairFitSettings
-) -> NDArray[np.float64]:
+def _solve(matrix: FloatArray, right: FloatArray, classes: list[PairClass], offsets: IntArray, settings: PairFitSettings) -> FloatArray:
     """Coefficients of all classes, smoothed in proportion to how well each class is sampled."""
     matrix = matrix.copy()
     for number, kind in enumerate(classes):
@@ -238,7 +237,7 @@ def _solve(
             difference = np.diff(np.eye(size), 3, axis=0)
             matrix[part, part] += penalty * difference.T @ difference
         matrix[part, part] += 1e-3 * penalty * np.eye(size)
-    solution = np.linalg.lstsq(matrix, right, rcond=1e-12)[0]
+    solution: FloatArray = np.linalg.lstsq(matrix, right, rcond=1e-12)[0].astype(np.float64)
     if not np.all(np.isfinite(solution)):
         raise RunFailure("the least-squares fit of pair forces has no finite solution", "pair prior", "Check the forces of the data.")
     return solution

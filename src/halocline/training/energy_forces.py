@@ -1,0 +1,192 @@
+"""Training of the atomistic model on energies and forces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from halocline import files
+from halocline.config.study import Model as ModelSection
+from halocline.errors import UserError
+from halocline.models.model import Model, make_representation
+from halocline.models.priors.fit import PairFit, PairFitSettings, fit_pair_prior, prior_residual
+from halocline.progress import Progress, Silent
+from halocline.training.data import LabelledFrame, Sites, atom_sites, fingerprint, require_labels
+from halocline.training.forces import ForceMatching, residual_batches, set_references
+from halocline.training.loop import Schedule
+from halocline.training.outcome import Place, TrainingOutcome, one_level, train_objective
+
+ENERGY_WEIGHT = 0.3
+PRIOR_FRAMES = 200
+
+
+def train_energy_forces(
+    section: ModelSection,
+    frames_train: Sequence[LabelledFrame],
+    frames_valid: Sequence[LabelledFrame],
+    folder: Path,
+    budget: float,
+    seed: int,
+    progress: Progress | None = None,
+    initial: Path | None = None,
+    name: str = "atomistic",
+    steps: int | None = None,
+) -> TrainingOutcome:
+    """Train a model on periodic boxes and isolated droplets in any mixture, and save it as ``folder/name.safetensors``.
+
+    Run again after being killed it continues from its checkpoint; run again when finished it returns at once.
+
+    Args:
+        section: representation, size, cut-off, learning rate and batch.
+        frames_train, frames_valid: with labels ``energy`` and ``forces``, all of one level of theory.
+        folder: where model, curve and checkpoints go.
+        budget: s of wall time for the loop itself; neighbour lists, prior and start-up come on top.
+        seed: of weights and order.
+        progress: one bar.
+        initial: model to start from (same representation): its prior, energy references and weights are kept, so that
+            what was learned stays meaningful, and the learning rate is halved.
+        name: of the files.
+        steps: exact number of optimisation steps instead of a time.
+
+    Raises:
+        UserError: no frames, a missing label, mixed levels of theory, or an ``initial`` that does not fit.
+        RunFailure: the training diverges, or its checkpoint is corrupt.
+    """
+    require_labels(frames_train, ("energy", "forces"), "training frames")
+    require_labels(frames_valid, ("energy", "forces"), "validation frames")
+    level = one_level([*frames_train, *frames_valid], "training frames")
+    train, valid = atom_sites(frames_train, section.cutoff), atom_sites(frames_valid, section.cutoff)
+    place = Place(folder, name, _inputs(section, train, valid, budget, seed, steps, initial))
+    done = place.finished()
+    if done is not None:
+        return done
+    model, prior = _start(section, train, seed, initial)
+    unknown = {int(kind) for item in valid for kind in item.types} - set(model.types)
+    if unknown:
+        what = f"elements {sorted(unknown)} occur in the validation frames but not in training"
+        raise UserError(what, "validation frames", "Split the data differently.")
+    model.metadata.update(_metadata(frames_train))
+    dtype = torch.float32
+    objective = ForceMatching(model, residual_batches(model, train, dtype), residual_batches(model, valid, dtype), ENERGY_WEIGHT)
+    rate = section.learning_rate * (0.5 if initial is not None else 1.0)
+    schedule = Schedule(budget, rate, section.batch, seed, steps)
+    prior_error = 0.0 if model.prior is None else prior_residual(model.prior, valid, model.types)
+    card = {
+        "purpose": "potential energy and forces of the atoms",
+        "level_of_theory": level,
+        "data": {"training_frames": len(train), "validation_frames": len(valid), "sites": sum(len(item.types) for item in train)},
+        "loss": {"energy_weight": ENERGY_WEIGHT},
+        "seed": seed,
+        "initial": None if initial is None else files.hash_file(initial),
+        "prior": prior,
+        "domain": _domain(model, train, frames_train),
+    }
+    return train_objective(objective, schedule, place, progress or Silent(), f"training {name}", card, prior_error)
+
+
+def _start(section: ModelSection, train: Sequence[Sites], seed: int, initial: Path | None) -> tuple[Model, dict[str, Any]]:
+    """A new model with fitted prior and references, or the initial one; and what the card says of the prior."""
+    types = sorted({int(kind) for item in train for kind in item.types})
+    if initial is not None:
+        model = Model.load(initial).convert(torch.float32)
+        shape = model.representation
+        asked = (section.name, section.features, section.layers, section.cutoff)
+        if (shape.name, shape.features, shape.layers, shape.cutoff) != asked or not set(types) <= set(model.types):
+            what = f"it is {shape.name} with {shape.features} features, {shape.layers} layers, {shape.cutoff} A for types {model.types}"
+            raise UserError(what, str(initial), "Start from a model of the same shape, or train from scratch.")
+        return model.train(), dict(model.metadata.get("card", {}).get("prior", {}))
+    fit = fit_pair_prior(spread(train, PRIOR_FRAMES), types, section.cutoff)
+    model = new_model("atoms", section, types, fit, seed)
+    set_references(model, train)
+    return model, describe_prior(fit, PairFitSettings())
+
+
+def new_model(kind: str, section: Any, types: Sequence[int], fit: PairFit, seed: int) -> Model:
+    """A model with fresh weights of a seed; the global random state is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        representation = make_representation(section.name, types, section.features, section.layers, section.cutoff)
+        model = Model(kind, representation, ["energy"], fit.tables)
+        initialise(model)
+        return model
+
+
+def initialise(model: Model) -> None:
+    """Glorot weights and zero biases: with the smaller default ones, forces start so weak that hundreds of steps pass idly."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Linear):
+            torch.nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                torch.nn.init.zeros_(module.bias)
+
+
+def spread(items: Sequence[Sites], count: int) -> list[Sites]:
+    """At most ``count`` items, evenly spaced."""
+    if len(items) <= count:
+        return list(items)
+    return [items[int(index)] for index in np.linspace(0, len(items) - 1, count)]
+
+
+def describe_prior(fit: PairFit, settings: PairFitSettings) -> dict[str, Any]:
+    """Fit ranges and quality, for the card: without them nobody can repeat a prior."""
+    classes = [
+        {"types": list(kind.types), "within": kind.within, "range": [round(kind.low, 4), round(kind.high, 4)], "pairs": kind.count}
+        for kind in fit.classes
+    ]
+    return {"force_rms": fit.rms, "force_rms_left": fit.residual, "classes": classes, "settings": dict(vars(settings))}
+
+
+def shortest_distances(train: Sequence[Sites], types: Sequence[int]) -> list[dict[str, Any]]:
+    """Shortest sampled distance of each pair of types, between and within molecules, Å."""
+    shortest: dict[tuple[int, int, int], float] = {}
+    for item in train:
+        r, same = np.linalg.norm(item.displacements, axis=1), item.same_molecule
+        low, high = np.minimum(item.types[item.i], item.types[item.j]), np.maximum(item.types[item.i], item.types[item.j])
+        for key in {(int(a), int(b), int(s)) for a, b, s in np.unique(np.stack([low, high, same]), axis=1).T}:
+            chosen = r[(low == key[0]) & (high == key[1]) & (same == key[2])]
+            shortest[key] = min(shortest.get(key, np.inf), float(chosen.min()))
+    return [{"types": [a, b], "within": bool(s), "shortest": round(r, 4)} for (a, b, s), r in sorted(shortest.items())]
+
+
+def _domain(model: Model, train: Sequence[Sites], frames: Sequence[LabelledFrame]) -> dict[str, Any]:
+    """Where the model has data: outside, its answers are guesses."""
+    largest = max(float(np.abs(item.forces).max()) for item in train)
+    info = [frame.state.info.get("temperature") for frame in frames]
+    temperatures = sorted({round(float(value), 1) for value in info if isinstance(value, (int, float))})
+    return {"shortest_distances": shortest_distances(train, model.types), "largest_force": largest, "temperatures": temperatures}
+
+
+def _metadata(frames: Sequence[LabelledFrame]) -> dict[str, Any]:
+    species = sorted({name for frame in frames for name in frame.state.topology.species})
+    return {"species": species}
+
+
+def _inputs(
+    section: ModelSection,
+    train: Sequence[Sites],
+    valid: Sequence[Sites],
+    budget: float,
+    seed: int,
+    steps: int | None,
+    initial: Path | None,
+) -> str:
+    """Hash of everything that the outcome depends on."""
+    arrays: list[np.ndarray] = []
+    for item in [*train, *valid]:
+        arrays += [item.types, item.positions, item.forces, np.array([item.energy], dtype=np.float64)]
+    return files.hash_data(
+        {
+            "section": section.model_dump(mode="json"),
+            "data": fingerprint(arrays),
+            "division": [len(train), len(valid)],
+            "budget": budget,
+            "seed": seed,
+            "steps": steps,
+            "initial": None if initial is None else files.hash_file(initial),
+            "energy_weight": ENERGY_WEIGHT,
+        }
+    )

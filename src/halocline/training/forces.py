@@ -1,0 +1,142 @@
+"""Matching energies and forces, of atoms or beads, after the prior."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from halocline.models.heads.energy import EnergyHead
+from halocline.models.model import Model
+from halocline.models.priors.fit import prior_energy_and_forces
+from halocline.training.data import Batch, Sites, join, make_batch
+from halocline.training.loop import Objective
+from halocline.training.steps import make_step
+
+VALIDATION_BATCH = 8
+VALIDATION_FRAMES = 24
+"""Frames that the learning curve and the choice of weights go by; the errors that are reported use all frames."""
+
+
+class ForceMatching(Objective):
+    """Mean squared error of force components, plus squared errors of energies per site.
+
+    L = [ <(F - F*)^2> + w <(E - E*)^2 / n_sites> / Å^2 ] / s^2, with s the root mean square of the residual forces. An energy error
+    made of independent site errors grows with the square root of the number of sites, hence the division by their number.
+
+    Args:
+        model: with an energy head whose references are set.
+        train, valid: residual labels; energies NaN are left out.
+        energy_weight: w, dimensionless.
+    """
+
+    note = (1000.0, "meV/A")
+
+    def __init__(self, model: Model, train: Sequence[Batch], valid: Sequence[Batch], energy_weight: float) -> None:
+        self.model, self.train, self.n_samples, self.energy_weight = model, list(train), len(train), energy_weight
+        chosen = [valid[int(k)] for k in np.linspace(0, len(valid) - 1, min(len(valid), VALIDATION_FRAMES))]
+        self.valid = [join(chosen[start : start + VALIDATION_BATCH]) for start in range(0, len(chosen), VALIDATION_BATCH)]
+        shortest = min(float(batch.distances.min()) for batch in [*train, *valid] if len(batch.distances))
+        self.step = make_step(model, shortest)
+        self.scale = math.sqrt(_mean_square([batch.forces for batch in train]))
+        self.seen = _Errors()
+
+    def loss(self, samples: list[int]) -> Tensor:
+        batch = join([self.train[index] for index in samples])
+        energy, forces = self.step.energy_and_forces(batch)
+        delta_f, delta_e = forces - batch.forces, _energy_error(energy, batch)
+        self.seen.add(batch, delta_f, delta_e)
+        weights = batch.weights[batch.frame]
+        direction = weights[:, None] * delta_f * (2.0 / (self.scale**2 * delta_f.numel()))
+        energy_weights = batch.weights * delta_e / batch.counts * (2.0 * self.energy_weight / (self.scale**2 * batch.n_frames))
+        return self.step.energy_along(batch, direction, energy_weights)
+
+    def training_errors(self) -> dict[str, float]:
+        errors, self.seen = self.seen.rms(), _Errors()
+        return errors
+
+    def validation_errors(self) -> dict[str, float]:
+        errors = _Errors()
+        for batch in self.valid:
+            energy, forces = self.step.energy_and_forces(batch)
+            errors.add(batch, forces - batch.forces, _energy_error(energy, batch))
+        return errors.rms()
+
+
+class _Errors:
+    """Sums of squares."""
+
+    def __init__(self) -> None:
+        self.force, self.n_force, self.energy, self.n_energy = 0.0, 0, 0.0, 0
+
+    def add(self, batch: Batch, delta_f: Tensor, delta_e: Tensor) -> None:
+        self.force += float(delta_f.square().sum())
+        self.n_force += delta_f.numel()
+        if not bool(torch.isnan(batch.energies).all()):
+            self.energy += float((delta_e / batch.counts).square().sum())
+            self.n_energy += int((~torch.isnan(batch.energies)).sum())
+
+    def rms(self) -> dict[str, float]:
+        """``force`` in eV/Å by component and, where there are energies, ``energy`` in eV per site."""
+        if self.n_force == 0:
+            return {}
+        result = {"force": math.sqrt(self.force / self.n_force)}
+        if self.n_energy:
+            result["energy"] = math.sqrt(self.energy / self.n_energy)
+        return result
+
+
+def _energy_error(energy: Tensor, batch: Batch) -> Tensor:
+    """(n_frames,) eV; zero where there is no label."""
+    return torch.nan_to_num(energy - batch.energies.to(energy.dtype), nan=0.0)
+
+
+def _mean_square(tensors: Sequence[Tensor]) -> float:
+    return sum(float(tensor.double().square().sum()) for tensor in tensors) / sum(tensor.numel() for tensor in tensors)
+
+
+def residual_batches(model: Model, sites: Sequence[Sites], dtype: torch.dtype) -> list[Batch]:
+    """Labels less prior and energy references, ready to learn."""
+    index = {kind: position for position, kind in enumerate(model.types)}
+    shift = _energy_head(model).shift.numpy()
+    batches = []
+    for item in sites:
+        energy, forces = _prior(model, item)
+        reference = float(shift[[index[int(kind)] for kind in item.types]].sum())
+        residual = math.nan if item.energy is None else item.energy - energy - reference
+        batches.append(make_batch(item, index, residual, item.forces - forces, dtype))
+    return batches
+
+
+def set_references(model: Model, sites: Sequence[Sites]) -> None:
+    """Energy of each type by least squares of what the prior leaves, and the scale of site energies.
+
+    Types that always come in the same proportion, as in a pure liquid, share the energy by the minimum-norm solution.
+    """
+    head = _energy_head(model)
+    counts = np.array([[float((item.types == kind).sum()) for kind in model.types] for item in sites])
+    squares, number, energies = 0.0, 0, []
+    for item in sites:
+        energy, forces = _prior(model, item)
+        energies.append(0.0 if item.energy is None else item.energy - energy)
+        squares += float(((item.forces - forces) ** 2).sum())
+        number += forces.size
+    solution = np.linalg.lstsq(counts, np.array(energies), rcond=None)[0]
+    head.shift.copy_(torch.as_tensor(solution))
+    # A site energy changes over about one Å by about the force times that length.
+    head.scale.fill_(max(math.sqrt(squares / number), 1e-6))
+
+
+def _energy_head(model: Model) -> EnergyHead:
+    head = model.heads["energy"]
+    assert isinstance(head, EnergyHead)
+    return head
+
+
+def _prior(model: Model, item: Sites) -> tuple[float, np.ndarray]:
+    if model.prior is None:
+        return 0.0, np.zeros_like(item.forces)
+    return prior_energy_and_forces(model.prior, item, model.types)
