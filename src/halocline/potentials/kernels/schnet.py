@@ -1,0 +1,105 @@
+"""SchNet with tabulated filters: energy, exact gradient and virial over a half neighbour list.
+
+The filters W_l(r) depend on the distance alone, so each is a table of cubic Hermite polynomials; each pair evaluates
+them once per layer and serves both directions. The forces are the gradient of this tabulated energy, not an
+approximation to that of the network. Features are single precision, distances, pair prior, forces and energy double.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from halocline.models.heads.energy import EnergyHead
+from halocline.models.priors.pair_tables import PairTables
+from halocline.models.schnet import SchNet
+from halocline.potentials.kernels import phases
+from halocline.potentials.kernels.dense import SingleArray
+from halocline.potentials.kernels.neighbours import PairList
+from halocline.potentials.kernels.tables import NetworkArrays, PriorArrays, network_arrays, prior_arrays
+from halocline.topology import FloatArray, IntArray
+
+
+@dataclass
+class KernelResult:
+    """Energy (eV), forces (n_sites, 3) (eV/Å), virial (3, 3) (eV) and number of capped pairs of each site (n_sites,)."""
+
+    energy: float
+    forces: FloatArray
+    virial: FloatArray
+    capped: IntArray
+
+
+class SchNetKernel:
+    """Compiled evaluation of one SchNet, its energy head and its pair prior.
+
+    Args:
+        representation, head, prior: torch modules; copied, so later training does not change the kernel.
+        force_cap: eV/Å, limit of the repulsion of one pair of the prior between molecules.
+        n_knots: knots of each filter table.
+    """
+
+    def __init__(
+        self, representation: SchNet, head: EnergyHead, prior: PairTables | None, force_cap: float = math.inf, n_knots: int = 1024
+    ) -> None:
+        self.network: NetworkArrays = network_arrays(representation, head, n_knots)
+        self.prior: PriorArrays = prior_arrays(prior, len(representation.types), force_cap)
+        self.layers, self.features = representation.layers, representation.features
+        back = [step for layer in reversed(range(self.layers)) for step in ((phases.CONVOLVE_BACK, layer), (phases.UPDATE_BACK, layer))]
+        forward = [step for layer in range(self.layers) for step in ((phases.CONVOLVE, layer), (phases.UPDATE, layer))]
+        # The last update goes straight on with the head and its own derivative; nothing depends on the embedding.
+        self._program = np.array([(phases.PREPARE, 0), *forward, *back[:-1], (phases.FORCES, 0)], dtype=np.int64)
+        self._capacity = (0, 0, 0)
+
+    def evaluate(self, pairs: PairList, types: IntArray, molecules: IntArray) -> KernelResult:
+        """Energy and forces of the rows of a pair list.
+
+        Args:
+            pairs: the selected sites and their pairs.
+            types: (n_sites,) index of the type of each site of the whole system.
+            molecules: (n_sites,) molecule of each site.
+        """
+        n_threads = max(1, min(numba.get_num_threads(), len(pairs.sites) // phases.BLOCK))
+        work = self._work_arrays(len(pairs.sites), len(pairs.distances), n_threads)
+        listed = phases.Sites(pairs.sites, pairs.start, pairs.neighbours, pairs.displacements, pairs.distances, types, molecules)
+        if n_threads == 1:
+            phases.run(self._program, 0, 1, self.network, self.prior, listed, work)
+        else:
+            phases.run_parallel(self._program, n_threads, self.network, self.prior, listed, work)
+        forces, capped, virial = np.zeros((len(types), 3)), np.zeros(len(types), dtype=np.int64), np.zeros((3, 3))
+        energy = phases.collect(listed, n_threads, work, forces, capped, virial)
+        return KernelResult(energy, forces, virial, capped)
+
+    def _work_arrays(self, n_rows: int, n_pairs: int, n_threads: int) -> phases.Work:
+        """Buffers, made again only when they have become too small."""
+        rows, pairs, threads = self._capacity
+        if n_rows > rows or n_pairs > pairs or n_threads > threads:
+            rows, pairs, threads = max(rows, n_rows), max(pairs, int(1.1 * n_pairs)), max(threads, n_threads)
+            layers, features = self.layers, self.features
+
+            def single(*shape: int) -> SingleArray:
+                return np.zeros(shape, dtype=np.float32)
+
+            self._work = phases.Work(
+                knot=np.zeros(pairs, dtype=np.int32),
+                fraction=single(pairs),
+                pair_slope=single(pairs),
+                features=single(rows, features),
+                sent=single(layers, rows, features),
+                slope=single(layers, rows, features),
+                received=single(threads, rows, features),
+                d_received=single(rows, features),
+                d_sent=single(threads, rows, features),
+                d_features=single(rows, features),
+                scratch=single(threads, 2, phases.BLOCK, features),
+                head=single(threads, 2, phases.BLOCK, features // 2),
+                forces=np.zeros((threads, rows, 3)),
+                capped=np.zeros((threads, rows), dtype=np.int64),
+                energy=np.zeros(threads),
+                virial=np.zeros((threads, 3, 3)),
+            )
+            self._capacity = (rows, pairs, threads)
+        return self._work
