@@ -2,16 +2,8 @@
 
 The HDF5 file itself is only ever replaced as a whole, because HDF5 cannot promise a readable file when its writer is
 killed. Frames are appended to a journal beside it (:mod:`halocline.datasets.journal`) and moved into the HDF5 file when
-the dataset is closed. Opening a dataset reads both, so nothing is lost whenever the process dies.
-
-Layout of the file, format version 1::
-
-    /                    attributes: format, format_version
-    keys, trajectories   (n_frames,) text, in order
-    levels/HASH          attribute: json (level of theory, stored once)
-    topologies/HASH      molecule_species, offsets, atomic_numbers, masses; attribute: species (JSON)
-    frames/00000000      positions [, cell] [, velocities], labels/NAME, each with attributes unit and, for labels, origin
-                         attributes: key, trajectory, source, weight, level, topology, periodic, info (JSON)
+the dataset is closed. Opening a dataset reads both, so nothing is lost whenever the process dies. The layout of the file
+is described in :mod:`halocline.datasets.layout`.
 """
 
 from __future__ import annotations
@@ -27,17 +19,13 @@ from typing import Any
 import h5py
 import numpy as np
 
-from halocline.datasets.frame import Frame, level_hash
-from halocline.datasets.journal import JournalWriter, dump_json, read_journal
+from halocline.datasets.frame import Frame
+from halocline.datasets.journal import JournalWriter, read_journal
+from halocline.datasets.layout import FORMAT, FORMAT_VERSION, write_frame, write_header, write_index
 from halocline.errors import RunFailure
-from halocline.files import atomic_path, hash_data
-from halocline.labels import QUANTITIES
+from halocline.files import atomic_path
 from halocline.state import State
 from halocline.topology import Topology
-
-FORMAT = "halocline-dataset"
-FORMAT_VERSION = 1
-_UNITS = {"positions": "A", "cell": "A", "velocities": "A/fs"}
 
 
 class Dataset:
@@ -73,8 +61,8 @@ class Dataset:
         if path.exists():
             raise RunFailure("the dataset exists already", str(path), "Open it to append, or delete it first.")
         with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-            _write_header(file)
-            _write_index(file, [], [])
+            write_header(file)
+            write_index(file, [], [])
         return cls(path)
 
     @classmethod
@@ -218,10 +206,10 @@ class Dataset:
                     shutil.copyfile(self.path, temporary)
                 with h5py.File(temporary, "r+" if start else "w") as file:
                     if not start:
-                        _write_header(file)
+                        write_header(file)
                     for index, frame in enumerate(frames, start=start):
-                        _write_frame(file, index, frame)
-                    _write_index(file, [*self._keys[:start], *(frame.key for frame in frames)], names)
+                        write_frame(file, index, frame)
+                    write_index(file, [*self._keys[:start], *(frame.key for frame in frames)], names)
         except OSError as error:  # HDF5 reports a full disk without an error number
             remedy = f"Free some space and run the same command again: all frames are safe in {_journal(self.path).name}."
             raise RunFailure(f"cannot write the dataset ({error})", str(self.path), remedy) from error
@@ -278,57 +266,3 @@ class Dataset:
 
 def _journal(path: Path) -> Path:
     return path.with_name(path.name + ".journal")
-
-
-def _write_header(file: h5py.File) -> None:
-    file.attrs["format"], file.attrs["format_version"] = FORMAT, FORMAT_VERSION
-    for group in ("frames", "levels", "topologies"):
-        file.create_group(group)
-
-
-def _write_index(file: h5py.File, keys: Sequence[str], trajectories: Sequence[str]) -> None:
-    for name, words in (("keys", keys), ("trajectories", trajectories)):
-        if name in file:
-            del file[name]
-        file.create_dataset(name, data=list(words), shape=(len(words),), dtype=h5py.string_dtype())
-
-
-def _write_frame(file: h5py.File, index: int, frame: Frame) -> None:
-    state = frame.state
-    group = file["frames"].create_group(f"{index:08d}")
-    arrays = {"positions": state.positions, "velocities": state.velocities, "cell": state.cell if np.any(state.cell) else None}
-    for name, array in arrays.items():
-        if array is not None:
-            group.create_dataset(name, data=np.asarray(array, dtype=np.float64)).attrs["unit"] = _UNITS[name]
-    for name, value in sorted(frame.labels.items()):
-        item = group.create_dataset(f"labels/{name}", data=np.asarray(value, dtype=np.float64))
-        item.attrs["unit"] = QUANTITIES[name].unit
-        if QUANTITIES[name].origin:
-            item.attrs["origin"] = QUANTITIES[name].origin
-    words = {
-        "key": frame.key, "trajectory": frame.trajectory, "source": frame.source, "weight": float(frame.weight),
-        "level": _write_level(file, frame.level), "topology": _write_topology(file, state.topology),
-        "periodic": bool(state.periodic), "info": dump_json(state.info),
-    }  # fmt: skip
-    for name, word in words.items():
-        group.attrs[name] = word
-
-
-def _write_level(file: h5py.File, level: dict[str, Any] | None) -> str:
-    if level is None:
-        return ""
-    name = level_hash(level)
-    if name not in file["levels"]:
-        file["levels"].create_group(name).attrs["json"] = dump_json(level)
-    return name
-
-
-def _write_topology(file: h5py.File, topology: Topology) -> str:
-    arrays = {name: getattr(topology, name) for name in ("molecule_species", "offsets", "atomic_numbers", "masses")}
-    name = hash_data([list(topology.species), *arrays.values()])
-    if name not in file["topologies"]:
-        group = file["topologies"].create_group(name)
-        group.attrs["species"] = json.dumps(list(topology.species))
-        for part, array in arrays.items():
-            group.create_dataset(part, data=array)
-    return name
