@@ -18,6 +18,7 @@ from halocline.observables.number import (
     finite_reservoir_variance,
     reservoir_stiffness,
 )
+from halocline.observables.orientation import Orientation
 from halocline.observables.rdf import RadialDistribution, element_pairs, slab_fraction
 from halocline.observables.statistics import Estimate
 from halocline.observables.temperature import Temperature
@@ -192,7 +193,21 @@ def test_tetrahedral_order_of_a_tetrahedron_is_one_and_of_a_gas_is_zero():
     assert order.mean() == pytest.approx(0.0, abs=0.02)
 
 
-@pytest.mark.parametrize("kind", [Density, NumberInAT, RadialDistribution, Temperature, Ledger, TetrahedralOrder])
+def test_orientation_of_an_ideal_gas_vanishes_and_an_outward_skin_is_seen(gas):
+    orientation = observe(Orientation, gas)
+    assert within(orientation.mean(), 0.0)
+    assert orientation.mean().error == pytest.approx(math.sqrt(1 / 3 / (COUNT * 0.25 * 300)), rel=0.3)
+    outward = Orientation(Setting.of(gas, Validation()))
+    hydrogen_first = np.array([[0.0, 0, 0], [0.59, 0.76, 0], [0.59, -0.76, 0]])
+    for sign in (1, -1):
+        positions = np.array([24.0 + sign * 3.0, 8.0, 8.0]) + hydrogen_first * [sign, 1, 1]
+        everything = np.tile(positions, (COUNT, 1))
+        inside = np.ones(COUNT, dtype=bool)
+        outward.update(Snapshot(0.0, everything, np.zeros(COUNT, np.int8), inside, gas.cell, gas.topology, SLAB))
+    assert outward.mean().value == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("kind", [Density, NumberInAT, RadialDistribution, Temperature, Ledger, TetrahedralOrder, Orientation])
 def test_merged_parts_and_saved_files_equal_the_whole(kind, gas, tmp_path):
     setting = Setting.of(gas, Validation())
     whole, first, second = kind(setting), kind(setting), kind(setting)
@@ -209,7 +224,7 @@ def test_merged_parts_and_saved_files_equal_the_whole(kind, gas, tmp_path):
     assert repr(loaded.result()) == repr(whole.result())
 
 
-@pytest.mark.parametrize("kind", [Density, NumberInAT, RadialDistribution, TetrahedralOrder])
+@pytest.mark.parametrize("kind", [Density, NumberInAT, RadialDistribution, TetrahedralOrder, Orientation])
 def test_molecules_broken_over_the_boundary_and_permuted_change_nothing(kind, gas):
     setting = Setting.of(gas, Validation())
     straight, moved = kind(setting), kind(setting)

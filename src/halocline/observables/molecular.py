@@ -17,7 +17,7 @@ from halocline.state import State
 from halocline.topology import FloatArray
 from halocline.units import DEBYE
 
-SAMPLES = 100
+SAMPLES = 60
 """Configurations evaluated per run, evenly spread: neighbouring ones hardly differ and the network is slow."""
 EXTENT = 1.0
 """Room for the atoms of a molecule around its centre of mass, Å."""
@@ -119,6 +119,8 @@ class MolecularProperties(Observable):
         for prop in self.properties:
             series = []
             shown = self._total(prop.key) + reference._total(prop.key)
+            if not shown.any():
+                continue
             first, last = np.flatnonzero(shown)[[0, -1]]
             for label, observable in (("open", self), ("full resolution", reference)):
                 centres, density, error = observable._distribution(prop)

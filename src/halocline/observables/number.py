@@ -37,7 +37,12 @@ def finite_reservoir_variance(factor: float, atomistic: float, transition: float
         factor: chi of the liquid.
         atomistic, transition: mean numbers of molecules.
         stiffness: 1/(chi_R N_R) of the reservoir; zero for an infinite one.
+
+    Returns:
+        The variance; NaN where chi is not positive, so that a run too short to know it decides nothing.
     """
+    if not factor > 0:
+        return math.nan
     compliance = factor * transition + (1.0 / stiffness if stiffness > 0 else math.inf)
     return 1.0 / (1.0 / (factor * atomistic) + 1.0 / compliance)
 
@@ -55,6 +60,8 @@ def reservoir_stiffness(spread: float, factor: float, resolved: float, reservoir
         factor: chi of the liquid.
         resolved, reservoir: mean numbers in AT and Δ together and in the reservoir.
     """
+    if not (factor > 0 and spread > 0):
+        return math.nan
     return max(1.0 / spread - 1.0 / (factor * resolved), 1.0 / reservoir)
 
 

@@ -1,0 +1,86 @@
+"""Orientation of molecules against x: a resolution border may order them like a surface does."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from halocline import registry
+from halocline.dynamics.record import Snapshot
+from halocline.observables.base import Comparison, Observable, Setting, curve, number
+from halocline.observables.statistics import Estimate, function_of_means
+from halocline.results import Figure, Number
+from halocline.topology import FloatArray
+
+BIN = 1.0
+"""Å."""
+TOLERANCE = 0.05
+"""Accepted mean cosine in AT; a molecular layer at a free surface of water reaches several times that."""
+
+
+class Orientation(Observable):
+    """Mean cosine between a molecule's dipole and the direction away from the centre of the slab.
+
+    The dipole is that of the fixed charges of the classical model of the species, of which only the direction matters. Species
+    without one are left out. By symmetry the mean vanishes everywhere in a homogeneous liquid.
+    """
+
+    name = "orientation"
+    summary = "mean cosine between molecular dipoles and the slab normal, in AT and along x"
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(setting)
+        topology = setting.topology
+        charges = [np.array([site.charge for site in registry.get("molecules", name).nonbonded]) for name in topology.species]
+        self.charges = np.concatenate([charges[kind] for kind in topology.molecule_species])
+        has_dipole = [len(item) > 0 and bool(np.any(item)) and abs(item.sum()) < 1e-6 for item in charges]
+        self.polar = np.array(has_dipole, dtype=bool)[topology.molecule_species]
+        bins = max(1, round(0.5 * setting.slab.length / BIN))
+        self.edges = np.linspace(0.0, 0.5 * setting.slab.length, bins + 1)
+
+    def update(self, snapshot: Snapshot) -> None:
+        if not self.polar.any():
+            return
+        slab, topology = self.setting.slab, snapshot.topology
+        dipole = np.add.reduceat(self.charges[:, None] * snapshot.positions, topology.offsets[:-1], axis=0)
+        x = slab.signed_distance(snapshot.centres)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            cosine = np.where(x < 0, -1.0, 1.0) * dipole[:, 0] / np.linalg.norm(dipole, axis=1)
+        chosen = self.polar & np.isfinite(cosine)
+        distance, cosine = np.abs(x[chosen]), cosine[chosen]
+        inside = distance < slab.atomistic
+        profile = [np.histogram(distance, self.edges)[0], np.histogram(distance, self.edges, weights=cosine)[0]]
+        self.store(atomistic=np.array([inside.sum(), cosine[inside].sum()]), profile=np.stack(profile, axis=1))
+
+    def mean(self) -> Estimate:
+        """Mean cosine of molecules in AT; positive where dipoles point outwards."""
+        return _ratio(self.series("atomistic"))
+
+    def result(self) -> list[Number]:
+        return [number("mean orientation in AT", self.mean(), "")] if self.polar.any() else []
+
+    def compare(self, reference: Observable) -> list[Comparison | list[Comparison]]:
+        if not self.polar.any():
+            return []
+        remedy = "Widen regions.transition: molecules in AT are ordered by the border of the reservoir."
+        return [Comparison("mean orientation in AT", self.mean(), Estimate(0.0), TOLERANCE, "", "symmetric value", remedy)]
+
+    def figures(self, reference: Observable) -> list[Figure]:
+        assert isinstance(reference, Orientation)
+        if not self.polar.any():
+            return []
+        series = []
+        for label, observable in (("open", self), ("full resolution", reference)):
+            profile = observable.series("profile")
+            values = [_ratio(profile[:, index]) for index in range(profile.shape[1])]
+            errors = [value.error if value.error is not None else math.nan for value in values]
+            centres = 0.5 * (observable.edges[1:] + observable.edges[:-1])
+            series.append(curve(label, centres, [value.value for value in values], errors))
+        caption = "Mean cosine between molecular dipoles and the outward normal, both sides together; zero in a homogeneous liquid."
+        return [Figure("orientation", "Orientation of molecules", "distance from the centre (A)", "mean cosine", series, caption)]
+
+
+def _ratio(columns: FloatArray) -> Estimate:
+    """Sum of cosines over number of molecules, from (n_frames, 2) counts and sums."""
+    return function_of_means(columns, lambda means: means[1] / means[0] if means[0] > 0 else math.nan)

@@ -1,0 +1,161 @@
+"""Validate: the same liquid at full atomistic resolution, every observable of both, and a verdict for each claim."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from halocline import registry
+from halocline.config.study import Study
+from halocline.consistency.check import Check, Verdict
+from halocline.dynamics.record import Record
+from halocline.errors import RunFailure
+from halocline.files import hash_data, hash_file
+from halocline.observables.base import Observable, Setting
+from halocline.progress import Progress
+from halocline.results import Figure, Number, StageResult, Table
+from halocline.stages._assembly import coupling_of, run_full
+from halocline.stages._force_checks import model_against_quantum, resolution_error
+from halocline.stages.base import Context, Cost, Stage
+
+REFERENCE_FILE = "reference.h5"
+_ATOM_STEP = 25e-6
+"""CPU seconds of an atom and step at full resolution."""
+_SNAPSHOT = 0.1
+"""CPU seconds of all observables on one configuration."""
+
+
+class ValidateStage(Stage):
+    """Compares the open run with a full-resolution run of the same box, the same model and the same temperature."""
+
+    name = "validate"
+    needs = ("build", "label", "train", "calibrate", "simulate")
+    uses = ("system", "regions", "coupling", "dynamics", "validation")
+    needs_prefetch = ("build", "train")
+
+    def prefetch(self, context: Context) -> None:
+        run_reference(context)
+
+    def run(self, context: Context) -> StageResult:
+        """Reference run, observables of both runs, verdicts.
+
+        Raises:
+            RunFailure: a run failed, or a record holds nothing.
+        """
+        reference = run_reference(context)
+        opened = context.file("simulate", "record")
+        observed = observe_both(context, opened, reference)
+        with Record.open(opened) as record:
+            length = _duration(record)
+            surface, surface_figures = resolution_error(coupling_of(context), record, context.progress)
+        claims = [claim for mine, theirs in observed.values() for claim in mine.compare(theirs) if claim]
+        verdicts = [Check.of(claim).verdict(length) for claim in [*claims, surface]]
+        verdicts.append(model_against_quantum(context.results.get("train"), context.study.validation.forces))
+        figures = [figure for mine, theirs in observed.values() for figure in mine.figures(theirs)] + surface_figures
+        return assemble(verdicts, observed, figures)
+
+    def cost(self, study: Study) -> Cost:
+        atoms = sum(count * registry.get("molecules", name).n_atoms for name, count in study.system.molecules.items())
+        dynamics, reference = study.dynamics, study.validation.reference
+        steps = (reference + dynamics.equilibration) / dynamics.timestep
+        rows = (reference + dynamics.length) / dynamics.record
+        return Cost(
+            steps * atoms * _ATOM_STEP + rows * _SNAPSHOT, f"{steps:.0f} steps of {atoms} atoms at full resolution, {rows:.0f} frames"
+        )
+
+
+def run_reference(context: Context) -> Path:
+    """The full-resolution run; done once, continued where an earlier call was interrupted.
+
+    It needs the build and train stages only, so it may run in a second process while the force is calibrated.
+
+    Returns:
+        Its record, in the folder of the validate stage.
+    """
+    return run_full(context, context.folder / REFERENCE_FILE, context.study.validation.reference)
+
+
+def observe_both(context: Context, opened: Path, reference: Path) -> dict[str, tuple[Observable, Observable]]:
+    """Every known observable on the open run and on the reference, by name.
+
+    Raises:
+        RunFailure: a record holds no configuration.
+    """
+    has_model = "multipoles" in context.results["train"].files
+    multipoles = context.file("train", "multipoles") if has_model else None
+    tracers = context.study.coupling.reservoir == "tracer"
+    kinds: dict[str, type[Observable]] = {name: entry.value for name, entry in registry.available("observables").items()}
+    measured = []
+    with Record.open(opened) as open_record:
+        for path in (opened, reference):
+            with Record.open(path) as record:
+                if len(record) == 0:
+                    raise RunFailure("the record holds no configuration", str(path), "Run the stage that makes it with a longer length.")
+                setting = Setting.of(record, context.study.validation, tracers, multipoles, open_record.slab)
+                cache = context.folder / "observables"
+                measured.append(observe(record, {name: kind(setting) for name, kind in kinds.items()}, cache, context.progress))
+    return {name: (measured[0][name], measured[1][name]) for name in kinds}
+
+
+def observe(record: Record, observables: dict[str, Observable], cache: Path, progress: Progress) -> dict[str, Observable]:
+    """Stream a record through observables; what was measured before on the same record is read back."""
+    files = {name: cache / f"{name}-{record.resolution}-{_key(record, item)}.npz" for name, item in observables.items()}
+    missing = [name for name in observables if not files[name].is_file()]
+    for name in set(observables) - set(missing):
+        observables[name].load(files[name])
+    if not missing:
+        return observables
+    with progress.task(f"observables of the {'reference' if record.resolution == 'full' else 'open'} run", len(record)) as bar:
+        for snapshot in record:
+            for name in missing:
+                observables[name].update(snapshot)
+            bar.advance()
+    for name in missing:
+        observables[name].read(record)
+        observables[name].save(files[name])
+    return observables
+
+
+def _key(record: Record, observable: Observable) -> str:
+    """Of everything that decides what an observable stores: the record, its regions, the model, the version of the code."""
+    setting = observable.setting
+    model = None if setting.multipoles is None else hash_file(setting.multipoles)
+    parts = [hash_file(record.path), setting.slab.to_json(), model, observable.version, type(observable).__module__]
+    return hash_data(parts)
+
+
+def assemble(verdicts: list[Verdict], observed: Mapping[str, tuple[Observable, Observable]], figures: list[Figure]) -> StageResult:
+    """The result of the stage from its parts."""
+    words = [verdict.verdict for verdict in verdicts]
+    counts = {word: words.count(word) for word in ("consistent", "inconsistent", "undecided")}
+    summary = f"{len(verdicts)} checks: " + ", ".join(f"{count} {word}" for word, count in counts.items()) + "."
+    measured = [(mine.result(), theirs.result()) for mine, theirs in observed.values()]
+    numbers = [number for mine, _ in measured for number in mine]
+    tables = [_failures(verdicts), _both_runs(measured)]
+    return StageResult(summary, numbers, figures, tables, [verdict.to_json() for verdict in verdicts], {"reference": REFERENCE_FILE})
+
+
+def _failures(verdicts: list[Verdict]) -> Table:
+    """What is wrong or unknown, the wrong first."""
+    order = ("inconsistent", "undecided")
+    rows = [(item.name, item.verdict, item.explanation, item.needed) for word in order for item in verdicts if item.verdict == word]
+    caption = "Everything that is not shown to be consistent." if rows else "Every check is consistent."
+    return Table("failures", "Where it fails, and what is not known yet", ("check", "verdict", "why", "what to do"), rows, caption)
+
+
+def _both_runs(measured: list[tuple[list[Number], list[Number]]]) -> Table:
+    """All numbers of the open run beside those of the reference."""
+    rows = []
+    for mine, theirs in measured:
+        closed = {number.name: number for number in theirs}
+        opened = {number.name: number for number in mine}
+        for name in dict.fromkeys([*opened, *closed]):
+            rows.append((name, str(opened.get(name, "")), str(closed.get(name, ""))))
+    caption = "One standard error; errors know the time correlation of the data."
+    return Table("observables", "Measured in both runs", ("quantity", "open", "full resolution"), rows, caption)
+
+
+def _duration(record: Record) -> float:
+    """fs between the first and the last row, and one interval."""
+    times = record.column("time")
+    return float(times[-1] - times[0]) * len(times) / (len(times) - 1) if len(times) > 1 else 0.0
