@@ -6,11 +6,14 @@ books close: kinetic + potential - jumps - thermostat work stays constant up to 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
 from halocline.topology import FloatArray, IntArray
+
+_IN, _OUT, _MIXED = range(3)
 
 
 @dataclass
@@ -19,57 +22,69 @@ class HeatLedger:
 
     Attributes:
         start: kinetic + potential energy when recording began, eV.
-        heat_in, heat_out, heat_mixed: sums of jumps of steps in which molecules only entered S1, only left it, or both, eV.
-        entries, exits: molecules that entered and left.
+        heat: (3,) sums of jumps of steps in which molecules only entered S1, only left it, or both, eV.
+        squares: (3,) sums of squared jumps, eV^2.
+        steps: (3,) number of such steps.
+        molecules: (3,) molecules that changed in them.
+        net: members gained by S1.
         thermostat: (3,) work of the thermostat on atoms of AT, Δ and reservoir, eV.
         capped: (3,) capped pairs by region; a pair between two regions counts half in each.
     """
 
     start: float = 0.0
-    heat_in: float = 0.0
-    heat_out: float = 0.0
-    heat_mixed: float = 0.0
-    entries: int = 0
-    exits: int = 0
+    heat: FloatArray = field(default_factory=lambda: np.zeros(3))
+    squares: FloatArray = field(default_factory=lambda: np.zeros(3))
+    steps: IntArray = field(default_factory=lambda: np.zeros(3, dtype=np.int64))
+    molecules: IntArray = field(default_factory=lambda: np.zeros(3, dtype=np.int64))
+    net: int = 0
     thermostat: FloatArray = field(default_factory=lambda: np.zeros(3))
     capped: FloatArray = field(default_factory=lambda: np.zeros(3))
 
     @property
-    def heat(self) -> float:
+    def total_heat(self) -> float:
         """Sum of all jumps, eV."""
-        return self.heat_in + self.heat_out + self.heat_mixed
+        return float(self.heat.sum())
 
     @property
     def flips(self) -> int:
         """Changes of membership."""
-        return self.entries + self.exits
+        return int(self.molecules.sum())
 
     def book_jump(self, jump: float, entered: int, left: int) -> None:
         """Book one change of membership, ``jump`` in eV."""
-        self.entries += entered
-        self.exits += left
-        if entered and left:
-            self.heat_mixed += jump
-        elif entered:
-            self.heat_in += jump
-        else:
-            self.heat_out += jump
+        kind = _MIXED if entered and left else _IN if entered else _OUT
+        self.heat[kind] += jump
+        self.squares[kind] += jump**2
+        self.steps[kind] += 1
+        self.molecules[kind] += entered + left
+        self.net += entered - left
+
+    def heat_per_crossing(self) -> tuple[float, float]:
+        """Mean heat of one molecule that enters and leaves again, and its standard error, eV.
+
+        In the sum of both ways the energy of a molecule by itself, which the two potentials count from different zeros,
+        cancels. NaN unless molecules went both ways.
+        """
+        ways = [_IN, _OUT]
+        if (self.molecules[ways] == 0).any():
+            return math.nan, math.nan
+        per_molecule = self.heat[ways] / self.molecules[ways]
+        spread = self.squares[ways] / self.steps[ways] - (self.heat[ways] / self.steps[ways]) ** 2
+        share = self.steps[ways] / self.molecules[ways]
+        errors = np.sqrt(np.maximum(spread, 0.0) / np.maximum(self.steps[ways] - 1, 1)) * share
+        return float(per_molecule.sum()), float(np.hypot(*errors)) if (self.steps[ways] > 1).all() else math.inf
 
     def conserved(self, kinetic: float, potential: float) -> float:
         """Kinetic + potential - jumps - thermostat work - their start: zero up to the error of the integrator, eV."""
-        return kinetic + potential - self.heat - float(self.thermostat.sum()) - self.start
+        return kinetic + potential - self.total_heat - float(self.thermostat.sum()) - self.start
 
-    def to_arrays(self) -> dict[str, FloatArray | IntArray]:
+    def to_arrays(self) -> dict[str, np.ndarray]:
         """For checkpoints."""
-        return {
-            "ledger": np.array([self.start, self.heat_in, self.heat_out, self.heat_mixed]),
-            "crossings": np.array([self.entries, self.exits]),
-            "thermostat": self.thermostat.copy(),
-            "capped": self.capped.copy(),
-        }
+        return {f"ledger.{item.name}": np.array(getattr(self, item.name)) for item in fields(self)}
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> HeatLedger:
-        start, heat_in, heat_out, heat_mixed = arrays["ledger"].tolist()
-        entries, exits = arrays["crossings"].tolist()
-        return cls(start, heat_in, heat_out, heat_mixed, entries, exits, arrays["thermostat"].copy(), arrays["capped"].copy())
+        ledger = cls(start=float(arrays["ledger.start"]), net=int(arrays["ledger.net"]))
+        for name in ("heat", "squares", "steps", "molecules", "thermostat", "capped"):
+            setattr(ledger, name, arrays[f"ledger.{name}"].copy())
+        return ledger

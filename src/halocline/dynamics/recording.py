@@ -9,6 +9,7 @@ import numpy as np
 from halocline.dynamics.record import RecordHeader, RecordWriter
 from halocline.dynamics.simulation import Hook, Simulation
 from halocline.topology import FloatArray, IntArray
+from halocline.units import ACCELERATION, BOLTZMANN
 
 
 class RecordHook(Hook):
@@ -43,7 +44,7 @@ class RecordHook(Hook):
                 "degrees": atoms / self.interval,
                 "kinetic": simulation.kinetic,
                 "potential": simulation.potential,
-                "heat": ledger.heat,
+                "heat": ledger.total_heat,
                 "thermostat": ledger.thermostat.sum(),
                 "flips": ledger.flips,
                 "capped": ledger.capped,
@@ -112,6 +113,45 @@ class ProfileHook(Hook):
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         self._samples = list(arrays["counts"])
+
+
+class TemperatureHook(Hook):
+    """Translational temperature of molecules against distance, every ``interval`` steps, in blocks of ``block`` samples.
+
+    Centres of mass move slowly, so that the velocities at the end of a step serve (unlike those of bonds).
+    """
+
+    name = "temperature"
+
+    def __init__(self, edges: FloatArray, interval: int, block: int = 50) -> None:
+        self.edges, self.interval, self.block = edges, interval, block
+        self._blocks: list[FloatArray] = []
+        self._samples = 0
+
+    def __call__(self, simulation: Simulation) -> None:
+        if self._samples % self.block == 0:
+            self._blocks.append(np.zeros((2, len(self.edges) - 1)))
+        self._samples += 1
+        topology, n_bins = simulation.topology, len(self.edges) - 1
+        velocities = topology.centres_of_mass(simulation.integrator.velocities.cpu().numpy())
+        energies = 0.5 * topology.molecule_masses * (velocities**2).sum(1) / ACCELERATION
+        bins = np.minimum((simulation.slab.distance(simulation.centres) / self.edges[1]).astype(np.int64), n_bins - 1)
+        self._blocks[-1] += [np.bincount(bins, energies, n_bins), np.bincount(bins, minlength=n_bins)]
+
+    def profile(self) -> tuple[FloatArray, FloatArray]:
+        """(n_bins,) temperatures in K and their standard errors from whole blocks; NaN where nothing is known."""
+        blocks = np.array(self._blocks).reshape(-1, 2, len(self.edges) - 1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = 2.0 * blocks[:, 0].sum(0) / (3.0 * BOLTZMANN * blocks[:, 1].sum(0))
+            each = 2.0 * blocks[:, 0] / (3.0 * BOLTZMANN * blocks[:, 1])
+            error = each.std(axis=0, ddof=1) / np.sqrt(len(blocks)) if len(blocks) > 3 else np.full(mean.shape, np.nan)
+        return mean, error
+
+    def state(self) -> dict[str, np.ndarray]:
+        return {"blocks": np.array(self._blocks), "samples": np.array(self._samples)}
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        self._blocks, self._samples = list(arrays["blocks"]), int(arrays["samples"])
 
 
 def count_molecules(simulation: Simulation, edges: FloatArray, n_species: int) -> IntArray:

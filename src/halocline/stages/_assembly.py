@@ -1,0 +1,238 @@
+"""From a study and the files of earlier stages to simulations: shared by calibrate, simulate and validate."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from halocline import registry
+from halocline.adress.coupling.base import Coupling
+from halocline.adress.regions import BoolArray, Slab
+from halocline.adress.thermodynamic_force import ThermodynamicForce
+from halocline.config.study import Study
+from halocline.datasets.frame import Frame
+from halocline.datasets.store import Dataset
+from halocline.dynamics.bulk import full_resolution
+from halocline.dynamics.checkpoint import CheckpointHook, has_checkpoint, read_checkpoint
+from halocline.dynamics.monitors import Monitor
+from halocline.dynamics.recording import RecordHook
+from halocline.dynamics.simulation import Hook, Simulation, Thermostat
+from halocline.dynamics.start import quench
+from halocline.files import hash_file, read_arrays, write_arrays
+from halocline.potentials.base import Potential
+from halocline.potentials.intramolecular import Intramolecular
+from halocline.potentials.learned import LearnedAtoms, LearnedBeads
+from halocline.progress import Progress
+from halocline.stages.base import Context
+from halocline.state import State
+
+MONITOR_INTERVAL = 50
+"""Steps between checks of a run's health."""
+
+
+def fine_of(context: Context) -> Potential:
+    """The atomistic model as a potential, with the force cap of the study."""
+    return LearnedAtoms(context.file("train", "atomistic"), force_cap=context.study.dynamics.force_cap)
+
+
+def coarse_of(context: Context) -> Potential:
+    """The reservoir: learned beads and the terms within molecules, or the latter alone for tracers."""
+    within = Intramolecular(context.file("train", "atomistic"))
+    if context.study.coupling.reservoir == "tracer":
+        return within
+    return LearnedBeads(context.file("train", "coarse"), force_cap=context.study.dynamics.force_cap) + within
+
+
+def coupling_of(context: Context) -> Coupling:
+    """The coupling of the open run, not yet bound."""
+    kind: type[Coupling] = registry.get("couplings", context.study.coupling.name, "coupling.name")
+    return kind(fine_of(context), coarse_of(context))
+
+
+def slab_of(study: Study, interaction_range: float | None = None) -> Slab:
+    """Regions about the middle of the box, checked against the reach of the fine potential where it is known.
+
+    Raises:
+        UserError: the regions do not fit into the box, or Δ is too thin.
+    """
+    section, length = study.regions, study.system.length
+    slab = Slab(0.5 * length, section.atomistic, section.transition, section.hysteresis, length)
+    slab.check(0.0 if interaction_range is None else interaction_range)
+    return slab
+
+
+def box_of(context: Context) -> State:
+    """The production box of the build stage."""
+    return Dataset.open(context.file("build", "box"))[0].state
+
+
+def density_of(state: State) -> float:
+    """Molecules per Å^3."""
+    return state.topology.n_molecules / state.volume
+
+
+def steps_of(study: Study, time: float) -> int:
+    """Time steps in a time in fs, at least one."""
+    return max(1, round(time / study.dynamics.timestep))
+
+
+def open_thermostat(study: Study) -> Thermostat:
+    section = study.dynamics
+    friction = (section.friction_atomistic, section.friction_transition, section.friction_reservoir)
+    return Thermostat(section.timestep, study.system.temperature, friction)
+
+
+def reference_thermostat(study: Study) -> Thermostat:
+    section = study.dynamics
+    return Thermostat(section.timestep, study.system.temperature, (section.friction_reference,) * 3)
+
+
+def relaxed_box(context: Context) -> State:
+    """The production box after the quench with the atomistic model; done once in a stage's folder."""
+    study, path = context.study, context.folder / "relaxed.npz"
+    box = box_of(context)
+    if not path.exists():
+        relaxed = quench(
+            box, fine_of(context), study.dynamics.timestep, study.system.temperature, study.system.seed, progress=context.progress
+        )
+        assert relaxed.velocities is not None
+        write_arrays(path, positions=relaxed.positions, velocities=relaxed.velocities)
+    arrays = read_arrays(path)
+    return State(arrays["positions"], box.cell, box.topology, arrays["velocities"], box.periodic, dict(box.info))
+
+
+def force_settings(context: Context) -> dict[str, Any]:
+    """Everything that a thermodynamic force belongs to: another value of any of these needs another force."""
+    study = context.study
+    models = {"atomistic": hash_file(context.file("train", "atomistic"))}
+    if study.coupling.reservoir == "model":
+        models["coarse"] = hash_file(context.file("train", "coarse"))
+    box = box_of(context)
+    return {
+        "coupling": study.coupling.name,
+        "reservoir": study.coupling.reservoir,
+        "friction": list(open_thermostat(study).friction),
+        "force_cap": study.dynamics.force_cap,
+        "timestep": study.dynamics.timestep,
+        "temperature": study.system.temperature,
+        "density": density_of(box),
+        "regions": slab_of(study).to_json(),
+        "cell": box.edges.tolist(),
+        "models": models,
+    }
+
+
+def run_recorded(
+    simulation: Simulation, folder: Path, name: str, record: Path, length: float, study: Study, progress: Progress, words: str
+) -> float:
+    """Run to the end with a record, a monitor and checkpoints; continue from the last checkpoint if there is one.
+
+    Args:
+        simulation: at its first step, with the hooks that the caller adds.
+        name: of the checkpoint in ``folder``.
+        length: of the recorded part, fs.
+        words: for the bar.
+
+    Returns:
+        Time steps per second of wall time; NaN where nothing was left to do.
+
+    Raises:
+        RunFailure: the run went wrong; the last checkpoint is kept.
+    """
+    steps, every = steps_of(study, length), steps_of(study, study.dynamics.record)
+    checkpoint = folder / f"{name}.npz"
+    recorder = RecordHook(record, every, density_of(simulation.initial), steps // every)
+    last: list[Hook] = [Monitor(MONITOR_INTERVAL), recorder, CheckpointHook(checkpoint, steps_of(study, study.dynamics.checkpoint))]
+    simulation.hooks += last
+    first = simulation.steps
+    if has_checkpoint(checkpoint):
+        read_checkpoint(simulation, checkpoint)
+    begun, resumed = time.perf_counter(), simulation.steps
+    with progress.task(words, steps - first, simulation.steps - first) as bar:
+        simulation.run(steps, bar)
+    recorder.close()
+    return (steps - resumed) / (time.perf_counter() - begun) if steps > resumed else math.nan
+
+
+def run_full(context: Context, path: Path, length: float) -> Path:
+    """The liquid at full atomistic resolution; needs the build and train stages only.
+
+    Args:
+        context: of the stage that asks; checkpoints go to its folder.
+        path: of the record.
+        length: of the recorded part, fs, after dynamics.equilibration.
+
+    Returns:
+        The record.
+
+    Raises:
+        RunFailure: the run went wrong; the last checkpoint is kept.
+    """
+    study = context.study
+    fine = fine_of(context)
+    slab = slab_of(study, fine.interaction_range)
+    simulation = full_resolution(
+        relaxed_box(context),
+        fine,
+        reference_thermostat(study),
+        study.system.seed + 2,
+        slab,
+        equilibration=steps_of(study, study.dynamics.equilibration),
+    )
+    run_recorded(simulation, context.folder, path.stem, path, length, study, context.progress, "full-resolution run")
+    return path
+
+
+@dataclass(frozen=True)
+class OpenStart:
+    """Where the calibration left the open system."""
+
+    state: State
+    inside: BoolArray
+
+
+def write_open_start(path: Path, start: OpenStart) -> None:
+    """Store a configuration with velocities and members of S1 as a dataset of one frame."""
+    info = {**start.state.info, "inside": np.flatnonzero(start.inside).tolist()}
+    state = State(start.state.positions, start.state.cell, start.state.topology, start.state.velocities, start.state.periodic, info)
+    path.unlink(missing_ok=True)
+    with Dataset.create(path) as dataset:
+        dataset.append(Frame(state, source="end of the calibration"))
+
+
+def read_open_start(path: Path) -> OpenStart:
+    state = Dataset.open(path)[0].state
+    inside = np.zeros(state.topology.n_molecules, dtype=bool)
+    inside[np.array(state.info["inside"], dtype=np.int64)] = True
+    return OpenStart(state, inside)
+
+
+def open_simulation(
+    context: Context, start: State, inside: BoolArray | None, force: ThermodynamicForce, seed: int, hooks: list[Hook], equilibration: int
+) -> Simulation:
+    """The open system, bound and ready."""
+    coupling = coupling_of(context)
+    slab = slab_of(context.study, coupling.fine.interaction_range)
+    return Simulation(start, coupling, slab, open_thermostat(context.study), force, seed, "open", inside, hooks, equilibration)
+
+
+def run_open(context: Context, start: OpenStart, force: ThermodynamicForce, path: Path, hooks: list[Hook]) -> tuple[Simulation, float]:
+    """The open run: equilibration, then dynamics.length with a record.
+
+    Returns:
+        The simulation at its end, whose ledger and hooks hold the sums of the whole recorded part, and the speed of
+        :func:`run_recorded`.
+
+    Raises:
+        RunFailure: the run went wrong; the last checkpoint is kept.
+    """
+    study = context.study
+    equilibration = steps_of(study, study.dynamics.equilibration)
+    simulation = open_simulation(context, start.state, start.inside, force, study.system.seed + 1, hooks, equilibration)
+    speed = run_recorded(simulation, context.folder, "open", path, study.dynamics.length, study, context.progress, "open run")
+    return simulation, speed
