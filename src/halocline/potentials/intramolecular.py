@@ -26,6 +26,8 @@ class Intramolecular(Potential):
         UserError: the model has no tables within molecules, so that reservoir molecules would fall apart.
     """
 
+    additive_over_molecules = True
+
     def __init__(self, model: Model | Path | str) -> None:
         self.model = load_model(model, "atoms", "Intramolecular", "an atomistic model")
         if self.model.prior is None or not bool((self.model.prior.pair_class[:, :, 1] >= 0).any()):
