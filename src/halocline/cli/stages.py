@@ -62,7 +62,7 @@ def load(study_file: Path, preset: str | None, assign: list[str] | None, run: Pa
 def execute(target: str, study_file: Path, preset: str | None, assign: list[str] | None, run: Path | None, output: Output) -> None:
     """Bring a stage up to date and show what it found."""
     study, folder = load(study_file, preset, assign, run)
-    from halocline.config.preflight import preflight
+    from halocline.stages.preflight import preflight
     from halocline.stages.runner import Runner, required
 
     progress = output.progress()
@@ -97,8 +97,9 @@ def check(
 ) -> None:
     output = Output(json)
     loaded, folder = load(study, preset, assign, run)
-    from halocline.config.preflight import box_edges, label_counts, preflight
+    from halocline.stages.preflight import label_counts, preflight
     from halocline.stages.runner import Runner
+    from halocline.systems.packing import study_edges
 
     warnings = preflight(loaded)
     runner = Runner(loaded, folder)
@@ -110,8 +111,8 @@ def check(
         {"stage": step.name, "state": step.state, "what": costs[step.name].what, "cpu_seconds": costs[step.name].cpu_seconds}
         for step in steps
     ]
-    edges = box_edges(loaded)
-    output.emit({"run": str(folder), "box": list(edges), "labels": labels, "plan": plan, "cpu_seconds": remaining, "notes": warnings})
+    edges = [float(edge) for edge in study_edges(loaded.system)]
+    output.emit({"run": str(folder), "box": edges, "labels": labels, "plan": plan, "cpu_seconds": remaining, "notes": warnings})
     box = " x ".join(f"{edge:.1f}" for edge in edges)
     output.text(f"{loaded.study}: {', '.join(f'{n} {name}' for name, n in loaded.system.molecules.items())} in a box of {box} A")
     rows = [[step.name, step.state, costs[step.name].what, duration(costs[step.name].cpu_seconds)] for step in steps]

@@ -10,10 +10,10 @@ from halocline import registry
 from halocline.config.study import MultipoleModel, Multipoles, Reference, Study
 from halocline.errors import UserError
 from halocline.labels import QUANTITIES
+from halocline.stages.build import plan_trajectories
+from halocline.systems.packing import study_edges
 from halocline.units import format_quantity
 
-SKIN = 0.4
-"""Å; neighbour lists reach this much beyond the cut-off, so half a box edge must hold both."""
 SMALLEST_RESERVOIR = 3.0
 """Å; one molecular layer."""
 
@@ -147,35 +147,22 @@ def check_dynamics(study: Study) -> None:
         raise UserError(what, "study file: calibration.discard", "Choose it from 0 % to below 100 %.")
 
 
-def box_edges(study: Study) -> tuple[float, float, float]:
-    """Edges of the production box, Å: the length along x, and a square cross-section from the density."""
-    system = study.system
-    edge = math.sqrt(_mass(study) / system.density / system.length)
-    return system.length, edge, edge
-
-
 def labelled_edge(study: Study) -> float:
-    """Edge of a cubic labelled box, Å, of the study's composition."""
-    total = sum(study.system.molecules.values())
-    return float((_mass(study) / total * study.dataset.molecules / study.system.density) ** (1 / 3))
-
-
-def _mass(study: Study) -> float:
-    return sum(count * registry.get("molecules", name).mass for name, count in study.system.molecules.items())
+    """Shortest edge of any labelled box, Å; boxes come at several densities."""
+    return min(min(plan.edges) for plan in plan_trajectories(study))
 
 
 def check_cutoffs(study: Study) -> None:
-    """A cut-off plus skin fits into half of every box that the model runs in."""
-    shortest, labelled = min(box_edges(study)), labelled_edge(study)
+    """A cut-off fits into half of every box that the model runs in, so that the nearest image is the only one."""
+    shortest, labelled = float(study_edges(study.system).min()), labelled_edge(study)
     wider = "raise system.molecules, or shorten system.length so that the box gets wider"
     boxes = [(section, "the production box", shortest, wider) for section in ("model", "coarse_model", "multipole_model")]
     boxes += [(section, "the labelled boxes", labelled, "raise dataset.molecules") for section in ("model", "coarse_model")]
     for section, box, edge, other in boxes:
-        cutoff, largest = getattr(study, section).cutoff, edge / 2 - SKIN
-        if cutoff > largest:
+        cutoff = getattr(study, section).cutoff
+        if cutoff > edge / 2:
             raise UserError(
-                f"{section}.cutoff is {cutoff:.2f} A but must stay below {largest:.2f} A "
-                f"(half the shortest edge of {box}, {edge:.2f} A, minus a skin of {SKIN} A)",
+                f"{section}.cutoff is {cutoff:.2f} A but must stay below {edge / 2:.2f} A (half the shortest edge of {box}, {edge:.2f} A)",
                 f"study file: {section}.cutoff",
                 f"Lower {section}.cutoff, or {other}.",
             )
@@ -230,7 +217,7 @@ def _region_notes(study: Study) -> list[str]:
 def label_counts(study: Study) -> list[dict[str, Any]]:
     """What will be labelled: kind of frame, count and quantities."""
     dataset = study.dataset
-    droplets = round(dataset.frames * dataset.droplets)
+    droplets = int(dataset.frames * dataset.droplets)
     rounds = study.active_learning.rounds * study.active_learning.frames
     boxes, clusters = list(study.reference.quantities), list(study.multipoles.quantities)
     rows = [

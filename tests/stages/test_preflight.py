@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import subprocess
 import sys
 
 import pytest
 
 from halocline.config.load import validate
-from halocline.config.preflight import SKIN, box_edges, label_counts, labelled_edge, preflight
 from halocline.config.presets import NAMES, preset
 from halocline.config.study import Study
 from halocline.errors import UserError
+from halocline.stages.preflight import label_counts, labelled_edge, preflight
+from halocline.systems.packing import study_edges
 
 
 def study(**sections: dict[str, object]) -> Study:
@@ -34,13 +34,6 @@ def refused(loaded: Study) -> UserError:
     return caught.value
 
 
-def test_box_has_the_density_that_was_asked_for() -> None:
-    loaded = study(system={"molecules": {"water": 400}, "density": "0.997 g/cm3", "length": "48 A"})
-    volume = math.prod(box_edges(loaded))
-    assert 400 * 18.015 / 0.602214076 / volume == pytest.approx(0.997, rel=1e-4)
-    assert labelled_edge(loaded) ** 3 * 400 / loaded.dataset.molecules == pytest.approx(volume)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_every_preset_passes_and_its_bead_model_stays_out_of_at(name: str) -> None:
     notes = preflight(preset_study(name))
@@ -57,7 +50,7 @@ def test_a_cutoff_beyond_half_the_production_box_is_refused(section: str) -> Non
     assert error.where == f"study file: {section}.cutoff"
     assert "9.00 A" in error.what
     assert "15.81 A" in error.what, "the shortest edge"
-    assert "7.51 A" in error.what, "half of it less the skin"
+    assert "7.91 A" in error.what, "half of it"
     assert "system.length" in error.remedy
 
 
@@ -67,11 +60,17 @@ def test_a_cutoff_beyond_half_the_labelled_boxes_is_refused() -> None:
     assert "dataset.molecules" in error.remedy
 
 
-def test_the_skin_counts() -> None:
-    edge = box_edges(study(dataset={"molecules": 500}))[1]
-    wide = {"dataset": {"molecules": 500}, "regions": {"transition": "16 A", "atomistic": "2 A"}, "coarse_model": {"cutoff": "5 A"}}
-    preflight(study(**wide, model={"cutoff": f"{edge / 2 - SKIN - 0.01} A"}))
-    refused(study(**wide, model={"cutoff": f"{edge / 2 - SKIN + 0.01} A"}))
+def test_the_limit_is_exactly_half_the_edge() -> None:
+    wide = {"dataset": {"molecules": 500}, "regions": {"transition": "16 A", "atomistic": "2 A"}}
+    half = float(study_edges(study(**wide).system).min()) / 2
+    preflight(study(**wide, model={"cutoff": f"{half - 1e-4} A"}))
+    refused(study(**wide, model={"cutoff": f"{half + 1e-4} A"}))
+
+
+def test_compressed_labelled_boxes_are_the_ones_that_count() -> None:
+    loaded = study(dataset={"molecules": 32})
+    uncompressed = (32 * 18.015 / 0.997 / 0.602214) ** (1 / 3)
+    assert 0.97 * uncompressed < labelled_edge(loaded) < uncompressed
 
 
 def test_regions_wider_than_the_box_are_refused_with_the_length_that_would_do() -> None:
