@@ -42,9 +42,7 @@ def random_prior(n_types: int, cutoff: float, seed: int, within: bool = True) ->
     return PairTables(knots[0], knots[1] - knots[0], torch.tensor(values), torch.tensor(slopes), torch.tensor(pair_class))
 
 
-def random_model(
-    kind: str = "atoms", features: int = 16, layers: int = 2, cutoff: float = 4.0, seed: int = 0, prior: bool = True
-) -> Model:
+def random_model(kind: str = "atoms", features: int = 16, layers: int = 2, cutoff: float = 4.0, seed: int = 0, prior: bool = True) -> Model:
     """A SchNet with random weights, strong enough that every layer matters for the forces."""
     torch.manual_seed(seed)
     types = [1, 8] if kind == "atoms" else [1]
