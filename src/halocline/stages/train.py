@@ -37,9 +37,7 @@ class TrainStage(Stage):
 
     name = "train"
     needs = ("build", "label", "inspect")
-    uses = (
-        "system", "reference", "dataset", "active_learning", "model", "multipole_model", "coarse_model", "dynamics", "execute",
-    )  # fmt: skip
+    uses = ("system", "reference", "dataset", "active_learning", "model", "multipole_model", "coarse_model", "dynamics")
 
     def run(self, context: Context) -> StageResult:
         """Train all models; files ``atomistic``, ``multipoles``, ``coarse`` and the grown ``dataset``.
@@ -142,15 +140,19 @@ def _multipoles(context: Context) -> tuple[Path, tuple[list[Number], list[Figure
     if len(clusters) < SMALLEST_SPLIT:
         remedy = "Raise multipoles.clusters."
         raise RunFailure(f"{len(clusters)} labelled clusters are too few to hold some back", str(context.inputs["label"]), remedy)
-    # Clusters of one parent configuration must not end up on both sides.
-    parents = sorted({frame.trajectory for frame in clusters})
-    order = np.random.default_rng([study.system.seed, 11]).permutation(len(parents))
-    held_back = {parents[index] for index in order[: max(1, round(0.2 * len(parents)))]}
-    train = [frame for frame in clusters if frame.trajectory not in held_back]
-    valid = [frame for frame in clusters if frame.trajectory in held_back]
+    train, valid = split_clusters(clusters, study.system.seed)
     outcome = train_multipoles(section, train, valid, context.folder / "multipoles", section.budget, study.system.seed, context.progress)
     errors = evaluate_multipoles(Model.load(outcome.model), valid, study.system.seed, "clusters")
     return outcome.model, (errors.numbers, errors.figures)
+
+
+def split_clusters(clusters: Sequence[Frame], seed: int) -> tuple[list[Frame], list[Frame]]:
+    """Training and held-back clusters; those of one parent configuration never end up on both sides."""
+    parents = sorted({frame.trajectory for frame in clusters})
+    order = np.random.default_rng([seed, 11]).permutation(len(parents))
+    held_back = {parents[index] for index in order[: max(1, round(0.2 * len(parents)))]}
+    train = [frame for frame in clusters if frame.trajectory not in held_back]
+    return train, [frame for frame in clusters if frame.trajectory in held_back]
 
 
 def _coarse(context: Context, model: Path) -> tuple[Path, tuple[list[Number], list[Figure]]]:
