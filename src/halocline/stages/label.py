@@ -179,7 +179,7 @@ class LabelStage(Stage):
 
     name = "label"
     needs = ("build",)
-    uses = ("reference", "multipoles", "execute", "system")
+    uses = ("reference", "multipoles", "system")
 
     def run(self, context: Context) -> StageResult:
         study, folder = context.study, context.folder
