@@ -9,17 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from halocline import files
 from halocline.config.study import CoarseModel as CoarseSection
 from halocline.errors import UserError
 from halocline.mapping.centre_of_mass import Beads
-from halocline.models.graphs import half_pairs
 from halocline.models.priors.fit import PairFitSettings, fit_pair_prior, prior_residual
 from halocline.progress import Progress, Silent
-from halocline.training.data import Sites, fingerprint
+from halocline.training.data import bead_sites, fingerprint, require_forces
 from halocline.training.energy_forces import describe_prior, new_model, shortest_distances, spread
 from halocline.training.forces import ForceMatching, residual_batches, set_references
 from halocline.training.loop import Schedule
@@ -61,10 +59,10 @@ def train_beads(
         UserError: no frames, frames without forces, or different species.
         RunFailure: the training diverges, or its checkpoint is corrupt.
     """
-    species = _require_forces(beads_train, "bead training frames")
-    if _require_forces(beads_valid, "bead validation frames") != species:
+    species = require_forces(beads_train, "bead training frames")
+    if require_forces(beads_valid, "bead validation frames") != species:
         raise UserError("training and validation beads are of different species", "beads", "Map both with the same species.")
-    train, valid = (_bead_sites(frames, section.cutoff) for frames in (beads_train, beads_valid))
+    train, valid = (bead_sites(frames, section.cutoff, "beads") for frames in (beads_train, beads_valid))
     inputs = files.hash_data(
         {
             "section": section.model_dump(mode="json"),
@@ -98,28 +96,3 @@ def train_beads(
     assert model.prior is not None
     prior_error = prior_residual(model.prior, valid, types)
     return train_objective(objective, schedule, place, progress or Silent(), f"training {name}", card, prior_error)
-
-
-def _require_forces(frames: Sequence[Beads], what: str) -> tuple[str, ...]:
-    """Species of the beads; refuses empty, unlabelled or non-finite data."""
-    if not frames:
-        raise UserError("there is no bead configuration", what, "Map labelled configurations first.")
-    species = frames[0].species
-    for index, beads in enumerate(frames):
-        if beads.forces is None:
-            raise UserError(f"bead configuration {index} has no forces", what, "Map the forces together with the positions.")
-        if not np.all(np.isfinite(beads.forces)):
-            raise UserError(f"forces of bead configuration {index} hold NaN or infinity", what, "Remove it.")
-        if beads.species != species:
-            raise UserError(f"bead configuration {index} has species {beads.species}, the first {species}", what, "Use one list.")
-    return species
-
-
-def _bead_sites(frames: Sequence[Beads], cutoff: float) -> list[Sites]:
-    sites = []
-    for beads in frames:
-        assert beads.forces is not None
-        i, j, shifts = half_pairs(beads.positions, beads.cell, beads.periodic, cutoff)
-        molecule = np.arange(len(beads.positions))
-        sites.append(Sites(1 + beads.types, molecule, beads.positions, i, j, shifts, beads.forces, None))
-    return sites

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from halocline.errors import UserError
+from halocline.mapping.centre_of_mass import Beads
 from halocline.models.graphs import half_pairs
 from halocline.state import State
 from halocline.topology import FloatArray, IntArray
@@ -122,6 +123,33 @@ def atom_sites(frames: Sequence[LabelledFrame], cutoff: float) -> list[Sites]:
         energy, forces = float(frame.labels["energy"]), np.asarray(frame.labels["forces"], dtype=np.float64)
         weight = float(getattr(frame, "weight", 1.0))
         sites.append(Sites(topology.atomic_numbers, topology.molecule_of_atom, state.positions, i, j, shifts, forces, energy, weight))
+    return sites
+
+
+def require_forces(frames: Sequence[Beads], what: str) -> tuple[str, ...]:
+    """Species of the beads; refuses empty, unlabelled or non-finite data."""
+    if not frames:
+        raise UserError("there is no bead configuration", what, "Map labelled configurations first.")
+    species = frames[0].species
+    for index, beads in enumerate(frames):
+        if beads.forces is None:
+            raise UserError(f"bead configuration {index} has no forces", what, "Map the forces together with the positions.")
+        if not np.all(np.isfinite(beads.forces)):
+            raise UserError(f"forces of bead configuration {index} hold NaN or infinity", what, "Remove it.")
+        if beads.species != species:
+            raise UserError(f"bead configuration {index} has species {beads.species}, the first {species}", what, "Use one list.")
+    return species
+
+
+def bead_sites(frames: Sequence[Beads], cutoff: float, what: str) -> list[Sites]:
+    """Sites of mapped configurations, bead type 1 + index of the species; refuses the same as :func:`require_forces`."""
+    require_forces(frames, what)
+    sites = []
+    for beads in frames:
+        assert beads.forces is not None
+        i, j, shifts = half_pairs(beads.positions, beads.cell, beads.periodic, cutoff)
+        molecule = np.arange(len(beads.positions))
+        sites.append(Sites(1 + beads.types, molecule, beads.positions, i, j, shifts, beads.forces, None))
     return sites
 
 

@@ -157,14 +157,16 @@ def find_classes(data: Sequence[PairData], types: Sequence[int], cutoff: float, 
         if len(r) == 0:
             continue
         bounded = bool(within) and r[-1] < cutoff - 0.7
-        # Quantiles keep one odd frame from moving the range; at least the fifth extreme pair counts as sampled.
+        # Quantiles keep one odd pair from moving the range; but none may stand so deep in a wall that the network would have to
+        # learn the wall away again.
         trim = min(max(4, int(settings.quantile * len(r))), (len(r) - 1) // 2)
-        start, end = float(r[trim]), float(r[-1 - trim]) if bounded else cutoff
+        start = min(float(r[trim]), float(r[0]) + settings.wall_width)
+        end = max(float(r[-1 - trim]), float(r[-1]) - settings.wall_width) if bounded else cutoff
         kind = PairClass((low, high), bool(within), start, end, float(r[0]), float(r[-1]), len(r), bounded)
         width = settings.knot_within if bounded else settings.knot_between
         n_intervals = max(3, math.ceil((end - start) / width))
         step = (end - start) / n_intervals
-        kind.knots = start + step * np.arange(-3, n_intervals + 4)
+        kind.knots = np.linspace(start - 3 * step, end + 3 * step, n_intervals + 7)
         classes.append(kind)
     return classes
 
@@ -180,7 +182,8 @@ def class_lookup(classes: Sequence[PairClass], types: Sequence[int]) -> IntArray
 
 def _design(kind: PairClass, r: FloatArray) -> scipy.sparse.csr_matrix:
     """(n_pairs, n_coefficients) values of the force splines; distances beyond the range count as at its edge."""
-    clipped = np.clip(r, kind.low, kind.high - 1e-9)
+    # The knots, not the range: they differ by rounding, and the splines end where their knots do.
+    clipped = np.clip(r, kind.knots[3], kind.knots[-4] - 1e-9)
     return BSpline.design_matrix(clipped, kind.knots, 3)[:, : kind.n_coefficients]
 
 
