@@ -301,3 +301,13 @@ def test_the_order_of_completion_leaves_no_trace_after_reordering(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["a.h5", "b.h5"]
     with pytest.raises(ValueError, match="7 keys given for 8 frames"):
         Dataset.open(tmp_path / "a.h5").reorder(keys[1:])
+
+
+def test_a_deleted_dataset_does_not_come_back_from_its_journal(tmp_path):
+    first = Dataset.create(tmp_path / "a.h5")
+    first.append(water_frame(0))
+    assert first._writer is not None
+    first._writer.close(remove=False)
+    first._writer = None
+    (tmp_path / "a.h5").unlink()
+    assert len(Dataset.create(tmp_path / "a.h5")) == 0

@@ -140,7 +140,7 @@ def test_failures_are_recorded_counted_and_not_repeated(tmp_path):
         again = Counting()
         assert label_frames(frames, again, ["energy"], store, workers=0).failed == 2
     assert again.seen == []
-    written = json.loads((tmp_path / "failures.json").read_text())["a.h5"]
+    written = json.loads((tmp_path / "label_failures.json").read_text())["a.h5"]
     assert [failure["what"] for failure in written.values()] == ["no convergence after 250 cycles"] * 2
     assert all(failure["remedy"] == "Raise the electronic temperature." for failure in written.values())
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from halocline.datasets.connectivity import known_molecules
 from halocline.datasets.frame import Frame, configuration_key, level_hash
-from halocline.datasets.statistics import OUTLIER, by_kind, distributions, robust_z
+from halocline.datasets.statistics import FEWEST, OUTLIER, by_kind, distributions, robust_z
 from halocline.errors import HaloclineError
 from halocline.molecules.base import Molecule
 from halocline.topology import FloatArray
@@ -60,7 +60,7 @@ def check_frames(frames: Sequence[Frame], name: str, required: Sequence[str] = (
         Findings, errors first.
     """
     if not frames:
-        remedy = "Raise dataset.frames or multipoles.clusters, and look at failures.json of the label stage."
+        remedy = "Raise dataset.frames or multipoles.clusters, and look at label_failures.json of the label stage."
         return [Finding("error", "it holds no frame", name, remedy)]
     findings = [*_validity(frames, name)]
     if not findings:  # statistics of NaN say nothing
@@ -226,7 +226,7 @@ def _tensors(frames: Sequence[Frame], name: str) -> list[Finding]:
 def _outliers(frames: Sequence[Frame], name: str) -> list[Finding]:
     findings = []
     for kind, group in by_kind(frames).items():
-        if len(group) < 8:
+        if len(group) < FEWEST:
             continue
         for what, (unit, values) in distributions(group).items():
             if np.ndim(values[0]) > 0:

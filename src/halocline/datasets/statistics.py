@@ -15,6 +15,10 @@ from halocline.topology import FloatArray
 
 OUTLIER = 8.0
 """Robust z-score: distance from the median in units of 1.4826 times the median absolute deviation."""
+FEWEST = 8
+"""Frames below which outliers are not looked for."""
+LARGEST_CLUSTER = 8
+"""Molecules; larger isolated systems are droplets, whose sizes vary and are taken together."""
 
 
 @dataclass(frozen=True)
@@ -47,18 +51,19 @@ def summarise(frames: Sequence[Frame]) -> list[Summary]:
     for kind, group in by_kind(frames).items():
         for what, (unit, values) in distributions(group).items():
             flat = np.concatenate([np.ravel(value) for value in values])
-            outliers = int(np.sum(np.abs(robust_z(flat)) > OUTLIER)) if np.ndim(values[0]) == 0 else 0
+            outliers = int(np.sum(np.abs(robust_z(flat)) > OUTLIER)) if np.ndim(values[0]) == 0 and len(values) >= FEWEST else 0
             numbers = (float(flat.mean()), float(flat.std()), float(flat.min()), float(flat.max()))
             summaries.append(Summary(what, unit, kind, len(values), *numbers, outliers))
     return summaries
 
 
 def by_kind(frames: Sequence[Frame]) -> dict[str, list[Frame]]:
-    """Frames that may be compared: periodic boxes, and isolated clusters by their number of molecules."""
+    """Frames that may be compared: periodic boxes, isolated clusters by their number of molecules, larger ones as droplets."""
     groups: dict[str, list[Frame]] = defaultdict(list)
     for frame in frames:
         size = frame.state.topology.n_molecules
-        groups[f"box of {size}" if frame.state.periodic else f"cluster of {size}"].append(frame)
+        isolated = f"cluster of {size}" if size <= LARGEST_CLUSTER else "droplets"
+        groups[f"box of {size}" if frame.state.periodic else isolated].append(frame)
     return dict(sorted(groups.items()))
 
 

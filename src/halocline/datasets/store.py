@@ -60,6 +60,7 @@ class Dataset:
         path = Path(path)
         if path.exists():
             raise RunFailure("the dataset exists already", str(path), "Open it to append, or delete it first.")
+        _journal(path).unlink(missing_ok=True)  # left by a dataset that was deleted since
         with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
             write_header(file)
             write_index(file, [], [])

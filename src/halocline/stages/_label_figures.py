@@ -167,4 +167,6 @@ def _failure_table(counts: Sequence[LabelCount]) -> Table:
         for what, count in zip(("boxes and droplets", "clusters"), counts)
         for kind, number in count.failures.items()
     ]
-    return Table("label-failures", "Failures", ["frames", "kind", "number"], rows, "Details are in failures.json of the stage's folder.")
+    return Table(
+        "label-failures", "Failures", ["frames", "kind", "number"], rows, "Details are in label_failures.json of the stage's folder."
+    )

@@ -13,12 +13,12 @@ from halocline.datasets.frame import Frame
 from halocline.errors import RunFailure, UserError
 from halocline.files import read_json, write_json
 
-FAILURES = "failures.json"
+FAILURES = "label_failures.json"
 TIMES = "label_times.jsonl"
 
 
 class Failures:
-    """``failures.json``: store -> key -> what happened; kept up to date so that a killed run knows it too."""
+    """``label_failures.json``: store -> key -> what happened; kept up to date so that a killed run knows it too."""
 
     _lasting = ("NotConverged", "BadInput")
 

@@ -144,7 +144,7 @@ def _split_table(sets: Sets, split: Mapping[str, str]) -> Table:
 
 def _range_table(summaries: Mapping[str, Sequence[Summary]]) -> Table:
     rows = [
-        [item.what, item.unit, item.kind, str(item.frames), *map(_short, (item.mean, item.spread, item.low, item.high)), str(item.outliers)]
+        [item.what, item.unit, item.kind, str(item.frames), *_shortened(item), str(item.outliers)]
         for group in summaries.values()
         for item in group
     ]
@@ -152,5 +152,7 @@ def _range_table(summaries: Mapping[str, Sequence[Summary]]) -> Table:
     return Table("inspect-ranges", "Ranges of the labels", columns, rows, "Spread is the standard deviation.")
 
 
-def _short(value: float) -> str:
-    return f"{value:.4g}"
+def _shortened(item: Summary) -> list[str]:
+    """Mean, spread, lowest and highest; a mean that is zero but for rounding is written as zero."""
+    mean = 0.0 if abs(item.mean) < 1e-9 * max(abs(item.low), abs(item.high)) else item.mean
+    return [f"{value:.4g}" for value in (mean, item.spread, item.low, item.high)]

@@ -69,7 +69,7 @@ def label_frames(
     """Label what the store lacks, appending each label as it completes.
 
     Safe to kill and repeat: labels in the store are kept, configurations that cannot be labelled (no convergence, bad
-    geometry) are not tried again, crashes are. Failures are written to ``failures.json`` beside the store. At the end the
+    geometry) are not tried again, crashes are. Failures are written to ``label_failures.json`` beside the store. At the end the
     frames stand in the order given, whatever the number of workers.
 
     Args:
@@ -220,7 +220,7 @@ def _seconds(engine: str, method: str, molecules: int) -> float:
     if engine == "tblite":
         return (9.5 if "GFN2" in method else 1.5) * (molecules / 32) ** 2.3
     if engine == "pyscf":
-        return 2.9 * molecules**2.2
+        return 1.0 * molecules**2.75
     if engine == "analytic":
         return 0.002 * molecules / 32
     return 60.0 * (molecules / 32) ** 2.5
