@@ -1,0 +1,50 @@
+"""Scale drawing of the regions along x."""
+
+from __future__ import annotations
+
+from halocline.adress.regions import Slab
+
+_WIDTH, _MARGIN, _TOP, _HEIGHT = 640.0, 12.0, 34.0, 74.0
+
+
+def sketch(slab: Slab, coupling: str, prefix: str = "layout") -> str:
+    """SVG of a slab: reservoir, transition layer, atomistic region, hysteresis and widths, to scale."""
+    scale = (_WIDTH - 2 * _MARGIN) / slab.length
+    middle = _WIDTH / 2
+    reservoir = slab.length / 2 - slab.outer
+    parts = [_description(slab, coupling, reservoir, prefix)]
+    borders = (-slab.length / 2, -slab.outer, -slab.atomistic, slab.atomistic, slab.outer, slab.length / 2)
+    for level, start, stop in zip((2, 1, 0, 1, 2), borders[:-1], borders[1:]):
+        x, width = middle + start * scale, (stop - start) * scale
+        parts.append(f'<rect class="r{level}" x="{x:.1f}" y="{_TOP}" width="{width:.1f}" height="{_HEIGHT}"/>')
+        name = ("AT", "Δ", "reservoir")[level]
+        if width < 8 * len(name) + 8:
+            name = name[:1] if width > 12 else ""
+        # The name of a reservoir keeps clear of the hysteresis line beside it.
+        aside = 0.5 * slab.hysteresis * scale * (level == 2) * (-1 if start < 0 else 1)
+        parts.append(_text(x + width / 2 + aside, _TOP + _HEIGHT / 2 + 5, name, "name"))
+        parts.append(_arrow(x, x + width, _TOP + _HEIGHT + 16, f"{stop - start:.4g} Å"))
+    for sign in (-1, 1):
+        x = middle + sign * (slab.outer + slab.hysteresis) * scale
+        parts.append(f'<line class="hysteresis" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP - 6}" y2="{_TOP + _HEIGHT + 6}"/>')
+    parts.append(_text(middle, 20, f"x →   box edge {slab.length:.4g} Å, periodic", "note"))
+    names = f"{prefix}-title {prefix}-desc"
+    return f'<svg class="layout" role="img" aria-labelledby="{names}" viewBox="0 0 {_WIDTH:.0f} 150">{"".join(parts)}</svg>'
+
+
+def _description(slab: Slab, coupling: str, reservoir: float, prefix: str) -> str:
+    text = (
+        f"Along x, to scale: the atomistic region AT is {2 * slab.atomistic:.4g} Å wide; on each side follow a transition layer "
+        f"of {slab.transition:.4g} Å and {reservoir:.4g} Å of reservoir. Dashed: a molecule that has entered leaves only "
+        f"{slab.hysteresis:.4g} Å further out. Coupling: {coupling}."
+    )
+    return f'<title id="{prefix}-title">Regions of the box</title><desc id="{prefix}-desc">{text}</desc>'
+
+
+def _text(x: float, y: float, text: str, name: str) -> str:
+    return f'<text class="{name}" x="{x:.1f}" y="{y:.1f}" text-anchor="middle">{text}</text>' if text else ""
+
+
+def _arrow(start: float, stop: float, y: float, label: str) -> str:
+    line = f'<path class="dimension" d="M{start + 1:.1f} {y - 4:.1f}v8m0 -4H{stop - 1:.1f}m0 -4v8"/>'
+    return line + (_text((start + stop) / 2, y + 17, label, "note") if stop - start > 30 else "")
