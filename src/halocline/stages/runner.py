@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import resource
 import time
 from collections.abc import Mapping, Sequence
@@ -37,8 +36,6 @@ def load_stages() -> dict[str, Stage]:
     """Every stage, in order; their modules are imported only here."""
     stages: dict[str, Stage] = {}
     for name in ORDER:
-        if importlib.util.find_spec(f"halocline.stages.{name}") is None:
-            continue
         module = importlib.import_module(f"halocline.stages.{name}")
         stages[name] = getattr(module, f"{name.capitalize()}Stage")()
     return stages
