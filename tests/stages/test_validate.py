@@ -211,7 +211,7 @@ def test_structure_of_equal_liquids_is_consistent_and_of_different_ones_is_not(t
     for jitter in (0.25, 0.35):
         paths = []
         for resolution in ("open", "full"):
-            rows = [lattice_liquid(COUNT * 4, generator, jitter=jitter if resolution == "open" else 0.25) for _ in range(60)]
+            rows = [lattice_liquid(COUNT * 4, generator, jitter=jitter if resolution == "open" else 0.25) for _ in range(40)]
             paths.append(write_record(tmp_path / f"{resolution}-{jitter}.h5", rows, topology, resolution))
         context = make_context_with(tmp_path / f"run-{jitter}", paths[0])
         observed = validate.observe_both(context, *paths)["rdf"]
@@ -257,3 +257,17 @@ def test_cost_counts_the_reference_run():
     cost = ValidateStage().cost(study)
     longer = Study.model_validate({"validation": {"reference": "600 ps"}})
     assert ValidateStage().cost(longer).cpu_seconds > 5 * cost.cpu_seconds > 0
+
+
+def test_complete_reference_is_not_run_again(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("run again")
+
+    monkeypatch.setattr(validate, "run_full", refuse)
+    context = make_context(tmp_path, frames=6)
+    context.study = Study.model_validate({"validation": {"reference": "300 fs"}})
+    (context.folder / "reference.h5").write_bytes((tmp_path / "prepared.h5").read_bytes())
+    assert validate.run_reference(context) == context.folder / "reference.h5"
+    context.study = Study.model_validate({"validation": {"reference": "400 fs"}})
+    with pytest.raises(AssertionError, match="run again"):
+        validate.run_reference(context)

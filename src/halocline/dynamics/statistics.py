@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import math
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pymbar import timeseries
 
 
 def mean_and_error(series: ArrayLike) -> tuple[float, float, float]:
@@ -15,6 +15,10 @@ def mean_and_error(series: ArrayLike) -> tuple[float, float, float]:
     The statistical inefficiency is that of pymbar (J. Chem. Theory Comput. 3, 26 (2007)); fewer than four effective
     samples give an infinite error, since nothing is known about it.
     """
+    # pymbar writes advice to the log on import, and is slow to import.
+    logging.getLogger("pymbar").setLevel(logging.ERROR)
+    from pymbar import timeseries
+
     values = np.asarray(series, dtype=np.float64)
     if len(values) < 2:
         return float(values.mean()) if len(values) else math.nan, math.inf, float(len(values))

@@ -8,7 +8,7 @@ import numpy as np
 
 from halocline.dynamics.record import Record, Snapshot
 from halocline.observables.base import Comparison, Observable, curve, number
-from halocline.observables.statistics import Estimate, mean
+from halocline.observables.statistics import MIN_SAMPLES, Estimate, mean
 from halocline.results import Figure, Number
 from halocline.units import thermal_energy
 
@@ -16,8 +16,6 @@ DRIFT_TOLERANCE = 1e-3
 """Accepted drift of the ledger, kT per atom and ps."""
 HEAT_TOLERANCE = 0.02
 """Accepted drift as a share of the heat of resolution changes, where that is more."""
-PARTS = 20
-"""Parts of the run whose drifts give the error."""
 
 
 class Ledger(Observable):
@@ -49,15 +47,14 @@ class Ledger(Observable):
         return self._rate(self.series("books")[:, 3])
 
     def _rate(self, values: np.ndarray) -> Estimate:
-        time = self.series("books")[:, 0]
-        if len(time) < 3:
+        """Least-squares slope per atom, eV/ps; its error from the correlated scatter about the line."""
+        time = self.series("books")[:, 0] / 1000.0
+        if len(time) < MIN_SAMPLES:
             return Estimate(math.nan, math.nan, 0.0)
-        parts = min(PARTS, len(time) - 1)
-        ends = np.linspace(0, len(time) - 1, parts + 1).astype(np.int64)
-        rates = np.diff(values[ends]) / np.diff(time[ends])
-        overall = float((values[-1] - values[0]) / (time[-1] - time[0]))
-        spread = mean(rates)
-        return Estimate(overall, spread.error, spread.n_effective).scaled(1000.0 / self.setting.topology.n_atoms)
+        centred = time - time.mean()
+        slope = float(centred @ values / (centred @ centred))
+        scatter = mean(centred * (values - values.mean() - slope * centred) * len(time) / (centred @ centred))
+        return Estimate(slope, scatter.error, scatter.n_effective).scaled(1.0 / self.setting.topology.n_atoms)
 
     def result(self) -> list[Number]:
         capped, books = self.series("capped")[-1], self.series("books")

@@ -9,8 +9,10 @@ Two normalisations are kept:
   (s^2: mean square x-distance of the two atoms from their centres of mass, which decide membership). Dividing by f makes an
   ideal gas give exactly 1.
 
-g = <pairs> / (<N_a> <n_b> 4 pi r^2 dr), with the mean density n_b = <N_b>/V_AT of the same run and the exact share of pairs that
-belong to different molecules. In the closed reference every molecule counts as first atom: all places are equivalent there.
+From AT, g = <pairs> / (<N_a> n_b 4 pi r^2 dr) with the exact density n_b of the whole box: the number of neighbours of an atom
+hardly follows the slow waves of the local density, so dividing by the latter would only add their noise. AT only, both
+numbers are those found in AT. Pairs within a molecule are taken out of both counts exactly. In the closed reference every
+molecule counts as first: all places are equivalent there.
 """
 
 from __future__ import annotations
@@ -137,21 +139,22 @@ class RadialDistribution(Observable):
         return 2.0 * self.setting.slab.atomistic * self.setting.cross_section
 
     def _columns(self, index: int) -> FloatArray:
-        """(n_frames, bins + 2) pairs of each bin, then atoms of both elements: all that a g(r) is made of."""
-        pair, atoms = self.pairs[index], self.series("atoms")
-        ends = [self.elements.index(pair.first), self.elements.index(pair.second)]
-        return np.concatenate([self.series("counts")[:, index], atoms[:, ends]], axis=1)
+        """(n_frames, bins + 1) pairs of each bin, then pairs per volume in a uniform box: all that a g(r) is made of."""
+        pair, atoms, volume = self.pairs[index], self.series("atoms"), self.setting.volume
+        a, b = self.elements.index(pair.first), self.elements.index(pair.second)
+        total = [int((self.setting.topology.atomic_numbers == z).sum()) for z in self.elements]
+        uniform = atoms[:, a] * total[b] / volume
+        if a != b:
+            uniform = uniform + atoms[:, b] * total[a] / volume
+        return np.concatenate([self.series("counts")[:, index], pair.share * uniform[:, None]], axis=1)
 
-    def _normalise(self, index: int, means: FloatArray) -> FloatArray:
+    def _normalise(self, means: FloatArray) -> FloatArray:
         """(bins,) g(r) from the averages of :meth:`_columns`."""
-        pair = self.pairs[index]
-        volume = self.setting.volume if self.setting.is_full else self._slab_volume
-        uniform = pair.directions * pair.share * means[-2] * means[-1] / volume
-        return means[:-2] / (uniform * self.shells) if uniform > 0 else np.full(self.bins, np.nan)
+        return means[:-1] / (means[-1] * self.shells) if means[-1] > 0 else np.full(self.bins, np.nan)
 
     def g(self, index: int) -> FloatArray:
         """(bins,) g(r) of a pair of elements, first atom in AT, second anywhere."""
-        return self._normalise(index, self._columns(index).mean(axis=0))
+        return self._normalise(self._columns(index).mean(axis=0))
 
     def g_slab(self, index: int) -> FloatArray:
         """(bins,) g(r) with both molecules in AT, divided by the share of pairs that a uniform slab keeps."""
@@ -167,8 +170,8 @@ class RadialDistribution(Observable):
     def errors(self, index: int) -> FloatArray:
         """(bins,) standard errors of :meth:`g`, of the pair counts alone."""
         columns = self._columns(index)
-        scale = self._normalise(index, np.concatenate([np.ones(self.bins), columns[:, -2:].mean(axis=0)]))
-        return np.nan_to_num(column_errors(columns[:, :-2])) * scale
+        scale = self._normalise(np.append(np.ones(self.bins), columns[:, -1].mean()))
+        return np.nan_to_num(column_errors(columns[:, :-1])) * scale
 
     def peak(self, index: int) -> tuple[Estimate, Estimate]:
         """Position (Å) and height of the first maximum, from a quartic through the bins around it."""
@@ -181,7 +184,7 @@ class RadialDistribution(Observable):
         window = slice(centre - half, centre + half + 1)
 
         def locate(means: FloatArray) -> tuple[float, float]:
-            return _summit(self.radius[window], self._normalise(index, means)[window])
+            return _summit(self.radius[window], self._normalise(means)[window])
 
         columns = self._columns(index)
         position = function_of_means(columns, lambda means: locate(means)[0])
@@ -212,16 +215,17 @@ class RadialDistribution(Observable):
     def integrated_difference(self, reference: RadialDistribution, index: int) -> Estimate:
         """Integral of |g - g_ref| over the integral of g_ref, without what noise alone adds to it.
 
-        Noise makes the integral of an absolute value positive; its expectation for normal errors, sum of sqrt(2/pi) sigma, is
-        subtracted. Half of it is added to the error, so that an interval of two errors still covers the uncorrected value.
+        Each g is first divided by its average over the sphere of this range: density has its own checks. Noise makes the
+        integral of an absolute value positive; its expectation for normal errors, sum of sqrt(2/pi) sigma, is subtracted. Half
+        of it is added to the error, so that an interval of two errors still covers the uncorrected value.
         """
-        mine, theirs = self.g(index), reference.g(index)
-        weight = BIN / max(float(theirs.sum()) * BIN, 1e-12)
+        mine, theirs = (_shape(rdf.g(index), self.shells) for rdf in (self, reference))
+        weight = 1.0 / max(float(theirs.sum()), 1e-12)
         signs = np.sign(mine - theirs)
         noise = float(np.hypot(self.errors(index), reference.errors(index)).sum()) * math.sqrt(2.0 / math.pi) * weight
 
         def signed(rdf: RadialDistribution) -> Estimate:
-            return function_of_means(rdf._columns(index), lambda means: float(signs @ rdf._normalise(index, means)) * weight)
+            return function_of_means(rdf._columns(index), lambda means: float(signs @ _shape(rdf._normalise(means), self.shells)) * weight)
 
         gap = difference(signed(self), signed(reference))
         error = math.nan if gap.error is None else gap.error + 0.5 * noise
@@ -256,6 +260,12 @@ def first_maximum(curve: FloatArray, errors: FloatArray) -> int | None:
     peaks, found = find_peaks(smooth, prominence=PROMINENCE, height=1.0)
     clear = peaks[found["prominences"] > SIGNIFICANCE * errors[peaks]]
     return int(clear[0]) if len(clear) else None
+
+
+def _shape(curve: FloatArray, shells: FloatArray) -> FloatArray:
+    """g(r) over its mean in the sphere of its range."""
+    mean = float(curve @ shells) / float(shells.sum())
+    return curve / mean if mean > 0 else np.full(len(curve), np.nan)
 
 
 def _summit(x: FloatArray, y: FloatArray) -> tuple[float, float]:

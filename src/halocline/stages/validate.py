@@ -14,7 +14,7 @@ from halocline.files import hash_data, hash_file
 from halocline.observables.base import Observable, Setting
 from halocline.progress import Progress
 from halocline.results import Figure, Number, StageResult, Table
-from halocline.stages._assembly import coupling_of, run_full
+from halocline.stages._assembly import coupling_of, run_full, steps_of
 from halocline.stages._force_checks import model_against_quantum, resolution_error
 from halocline.stages.base import Context, Cost, Stage
 
@@ -72,7 +72,13 @@ def run_reference(context: Context) -> Path:
     Returns:
         Its record, in the folder of the validate stage.
     """
-    return run_full(context, context.folder / REFERENCE_FILE, context.study.validation.reference)
+    path, study = context.folder / REFERENCE_FILE, context.study
+    rows = steps_of(study, study.validation.reference) // steps_of(study, study.dynamics.record)
+    if path.is_file():
+        with Record.open(path) as record:
+            if len(record) == rows:
+                return path
+    return run_full(context, path, study.validation.reference)
 
 
 def observe_both(context: Context, opened: Path, reference: Path) -> dict[str, tuple[Observable, Observable]]:
