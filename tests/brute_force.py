@@ -99,3 +99,30 @@ def triatomic_fluid(shape: tuple[int, int, int], spacing: float, seed: int = 0) 
     numbers, masses = np.tile([8, 1, 1], n_molecules), np.tile([15.999, 1.008, 1.008], n_molecules)
     topology = Topology(("water",), np.zeros(n_molecules, dtype=np.int64), 3 * np.arange(n_molecules + 1), numbers, masses)
     return State(positions, sites.cell, topology)
+
+
+class HarmonicMolecules(Potential):
+    """k/2 (r - r0)^2 between all atoms of a three-atom molecule: a sum over molecules."""
+
+    additive_over_molecules = True
+
+    def __init__(self, stiffness: float = 20.0) -> None:
+        self.stiffness = stiffness
+
+    def bind(self, topology, cell) -> None:
+        self.topology = topology
+
+    def evaluate(self, positions, subset=None, virial=False) -> Evaluation:
+        n_molecules = self.topology.n_molecules
+        chosen = np.ones(n_molecules, dtype=bool) if subset is None else subset
+        molecules = positions.reshape(-1, 3, 3)
+        energy, forces, tensor = 0.0, np.zeros_like(molecules), np.zeros((3, 3))
+        for i, j, length in ((0, 1, 0.9572), (0, 2, 0.9572), (1, 2, 1.5139)):
+            delta = molecules[:, j] - molecules[:, i]
+            r = np.linalg.norm(delta, axis=1)
+            energy += 0.5 * self.stiffness * float(((r - length) ** 2)[chosen].sum())
+            pull = np.where(chosen, self.stiffness * (r - length) / r, 0.0)[:, None] * delta
+            forces[:, i] += pull
+            forces[:, j] -= pull
+            tensor -= delta.T @ pull
+        return Evaluation(energy, forces.reshape(-1, 3), tensor if virial else None, np.zeros(n_molecules, dtype=np.int64))

@@ -28,6 +28,8 @@ from halocline.topology import FloatArray, IntArray
 
 BLOCK = 3.0
 """Width of the blocks in which the density of Δ is judged, Å."""
+UNKNOWN = 1e30
+"""An error that is not known, in files."""
 STREAK = 2
 """Windows in a row that must agree with the target."""
 
@@ -242,14 +244,19 @@ def _write(folder: Path, windows: Sequence[Window], state: State, inside: BoolAr
 
 
 def _plain(data: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no infinity; an unknown error becomes 1e9."""
-    return {key: np.nan_to_num(np.array(value), nan=1e9, posinf=1e9).tolist() for key, value in data.items()}
+    """JSON has no infinity: an unknown error is written as a huge one."""
+    return {key: np.nan_to_num(np.array(value), posinf=UNKNOWN).tolist() for key, value in data.items()}
+
+
+def _infinite(data: dict[str, Any]) -> dict[str, Any]:
+    """The inverse of :func:`_plain`."""
+    return {key: np.where(np.array(value) >= UNKNOWN, np.inf, np.array(value)).tolist() for key, value in data.items()}
 
 
 def _read(folder: Path, start: State) -> tuple[list[Window], State, BoolArray | None]:
     if not (folder / "windows.json").exists():
         return [], start, None
-    windows = [Window(**item) for item in read_json(folder / "windows.json")]
+    windows = [Window(**_infinite(item)) for item in read_json(folder / "windows.json")]
     end = read_arrays(folder / f"end-{len(windows)}.npz")
     state = State(end["positions"], start.cell, start.topology, end["velocities"], start.periodic, dict(start.info))
     return windows, state, end["inside"]
