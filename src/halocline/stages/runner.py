@@ -12,7 +12,7 @@ from typing import Literal
 
 from halocline.config.study import Study
 from halocline.errors import HaloclineError, RunFailure, UserError
-from halocline.files import hash_data, read_json, write_json, write_text
+from halocline.files import hash_data, read_json, write_json
 from halocline.progress import Progress, Silent
 from halocline.provenance import describe, now
 from halocline.results import StageResult
@@ -69,7 +69,8 @@ class Runner:
 
     def plan(self, target: str | None = None) -> list[Step]:
         """State of every stage on the way to the target (the last stage unless given); changes nothing."""
-        steps, known = [], {}
+        steps: list[Step] = []
+        known: dict[str, Completed] = {}
         for name in required(self.stages, target or list(self.stages)[-1]):
             completed = self.folder.completed(name)
             current = None
@@ -110,9 +111,9 @@ class Runner:
         return {name: self.done[name].result for name in names}
 
     def _write_study(self) -> None:
-        text = {"study": self.study.model_dump(mode="json")}
-        write_json(self.folder.path / "study.json", text)
-        self._update_manifest(text)
+        resolved = self.study.model_dump(mode="json")
+        write_json(self.folder.path / "study.json", resolved)
+        self._update_manifest(study=resolved)
 
     def _sections(self, name: str) -> dict[str, object]:
         return {section: self.study.model_dump(mode="json")[section] for section in self.stages[name].uses}
@@ -196,7 +197,7 @@ class Runner:
             remedy = f"The traceback is in {log}. Run the same command again to continue; if it fails again, report it with that file."
             raise RunFailure(f"unexpected {type(error).__name__}: {error}", f"stage {name}", remedy) from error
         self.folder.event("stage finished", stage=name, wall_seconds=round(spent[0], 3), outputs=completed.outputs)
-        self._update_manifest({"stages": {name: _stage_record(completed)}})
+        self._update_manifest(stages={name: _stage_record(completed)})
         self.progress.log(f"{name}: {result.summary} ({spent[0]:.0f} s)")
         return completed
 
@@ -218,18 +219,17 @@ class Runner:
         """Whether the stage finished with these prefetched inputs before: then nothing is left to prefetch."""
         return self.folder.completed(name) is not None and self.folder.stamp(name) == self._keeps(name, self.done)
 
-    def _update_manifest(self, change: dict[str, object]) -> None:
+    def _update_manifest(self, stages: Mapping[str, object] | None = None, **changes: object) -> None:
         """Merge into ``manifest.json``; it describes the latest run, with the finished stages of all runs."""
         file = self.folder.path / "manifest.json"
         try:
             old = read_json(file)
         except RunFailure:
             old = {}
-        stages = {**old.get("stages", {}), **change.pop("stages", {})}  # type: ignore[dict-item]
         seeds = {"system.seed": self.study.system.seed}
         level = {"reference": self.study.reference.model_dump(mode="json"), "multipoles": self.study.multipoles.model_dump(mode="json")}
         head = {"format": 1, "written": now(), **describe(), "seeds": seeds, "level_of_theory": level}
-        write_json(file, {**old, **head, **change, "stages": stages})
+        write_json(file, {**old, **head, **changes, "stages": {**old.get("stages", {}), **(stages or {})}})
 
 
 def cpu_seconds() -> float:
@@ -241,8 +241,3 @@ def cpu_seconds() -> float:
 def _stage_record(completed: Completed) -> dict[str, object]:
     keys = ("input_hash", "output_hash", "outputs", "wall_seconds", "cpu_seconds", "finished")
     return {key: getattr(completed, key) for key in keys}
-
-
-def write_study_text(folder: Path, text: str) -> None:
-    """Keep the study file as the user wrote it beside the run."""
-    write_text(folder / "study.yaml", text)
