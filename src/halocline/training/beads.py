@@ -9,17 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from halocline import files
 from halocline.config.study import CoarseModel as CoarseSection
 from halocline.errors import UserError
 from halocline.mapping.centre_of_mass import Beads
-from halocline.models.priors.fit import PairFitSettings, fit_pair_prior, prior_residual
+from halocline.models.priors.fit import PairFitSettings, fit_pair_prior
 from halocline.progress import Progress, Silent
 from halocline.training.data import bead_sites, fingerprint, require_forces
 from halocline.training.energy_forces import describe_prior, new_model, shortest_distances, spread
-from halocline.training.forces import ForceMatching, residual_batches, set_references
+from halocline.training.forces import ForceMatching, force_error, prior_terms, residual_batches, set_references
 from halocline.training.loop import Schedule
 from halocline.training.outcome import Place, TrainingOutcome, train_objective
 
@@ -80,10 +78,11 @@ def train_beads(
     types = list(range(1, len(species) + 1))
     fit = fit_pair_prior(spread(train, PRIOR_FRAMES), types, section.cutoff, SETTINGS)
     model = new_model("beads", section, types, fit, seed)
-    set_references(model, train)
+    of_train, of_valid = prior_terms(model, train), prior_terms(model, valid)
+    set_references(model, train, of_train)
     model.metadata.update({"species": list(species), "temperature": temperature})
-    dtype = torch.float32
-    objective = ForceMatching(model, residual_batches(model, train, dtype), residual_batches(model, valid, dtype), 0.0)
+    batches = residual_batches(model, train, of_train), residual_batches(model, valid, of_valid)
+    objective = ForceMatching(model, *batches, energy_weight=0.0)
     batch = max(1, BATCH_BEADS // max(len(item.types) for item in train))
     schedule = Schedule(budget, LEARNING_RATE, batch, seed, steps)
     card = {
@@ -93,6 +92,4 @@ def train_beads(
         "prior": describe_prior(fit, SETTINGS),
         "domain": {"shortest_distances": shortest_distances(train, types), "temperatures": [] if temperature is None else [temperature]},
     }
-    assert model.prior is not None
-    prior_error = prior_residual(model.prior, valid, types)
-    return train_objective(objective, schedule, place, progress or Silent(), f"training {name}", card, prior_error)
+    return train_objective(objective, schedule, place, progress or Silent(), f"training {name}", card, force_error(valid, of_valid))

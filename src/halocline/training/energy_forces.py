@@ -13,10 +13,10 @@ from halocline import files
 from halocline.config.study import Model as ModelSection
 from halocline.errors import UserError
 from halocline.models.model import Model, make_representation
-from halocline.models.priors.fit import PairFit, PairFitSettings, fit_pair_prior, prior_residual
+from halocline.models.priors.fit import PairFit, PairFitSettings, fit_pair_prior
 from halocline.progress import Progress, Silent
 from halocline.training.data import LabelledFrame, Sites, atom_sites, fingerprint, require_labels
-from halocline.training.forces import ForceMatching, residual_batches, set_references
+from halocline.training.forces import ForceMatching, force_error, prior_terms, residual_batches, set_references
 from halocline.training.loop import Schedule
 from halocline.training.outcome import Place, TrainingOutcome, one_level, train_objective
 
@@ -70,11 +70,14 @@ def train_energy_forces(
         what = f"elements {sorted(unknown)} occur in the validation frames but not in training"
         raise UserError(what, "validation frames", "Split the data differently.")
     model.metadata.update(_metadata(frames_train))
-    dtype = torch.float32
-    objective = ForceMatching(model, residual_batches(model, train, dtype), residual_batches(model, valid, dtype), ENERGY_WEIGHT)
+    of_train, of_valid = prior_terms(model, train), prior_terms(model, valid)
+    if initial is None:
+        set_references(model, train, of_train)
+    batches = residual_batches(model, train, of_train), residual_batches(model, valid, of_valid)
+    objective = ForceMatching(model, *batches, ENERGY_WEIGHT)
     rate = section.learning_rate * (0.5 if initial is not None else 1.0)
     schedule = Schedule(budget, rate, section.batch, seed, steps)
-    prior_error = 0.0 if model.prior is None else prior_residual(model.prior, valid, model.types)
+    prior_error = 0.0 if model.prior is None else force_error(valid, of_valid)
     card = {
         "purpose": "potential energy and forces of the atoms",
         "level_of_theory": level,
@@ -89,7 +92,7 @@ def train_energy_forces(
 
 
 def _start(section: ModelSection, train: Sequence[Sites], seed: int, initial: Path | None) -> tuple[Model, dict[str, Any]]:
-    """A new model with fitted prior and references, or the initial one; and what the card says of the prior."""
+    """A new model with fitted prior, or the initial one; and what the card says of the prior."""
     types = sorted({int(kind) for item in train for kind in item.types})
     if initial is not None:
         model = Model.load(initial).convert(torch.float32)
@@ -101,7 +104,6 @@ def _start(section: ModelSection, train: Sequence[Sites], seed: int, initial: Pa
         return model.train(), dict(model.metadata.get("card", {}).get("prior", {}))
     fit = fit_pair_prior(spread(train, PRIOR_FRAMES), types, section.cutoff)
     model = new_model("atoms", section, types, fit, seed)
-    set_references(model, train)
     return model, describe_prior(fit, PairFitSettings())
 
 

@@ -10,15 +10,13 @@ import numpy as np
 import torch
 from ase.data import chemical_symbols
 
-from halocline.errors import UserError
 from halocline.labels import QUANTITIES
 from halocline.mapping.centre_of_mass import Beads
 from halocline.models.model import Model
-from halocline.models.priors.fit import prior_energy_and_forces
 from halocline.results import Figure, Number, Series
 from halocline.topology import FloatArray, IntArray
-from halocline.training.data import LabelledFrame, Sites, bead_sites, require_labels
-from halocline.training.forces import residual_batches
+from halocline.training.data import LabelledFrame, bead_sites, require_labels
+from halocline.training.forces import prior_terms, residual_batches
 from halocline.training.multipoles import spread_of
 from halocline.training.steps import GeneralStep
 
@@ -99,9 +97,9 @@ def evaluate_beads(model: Model, beads: Sequence[Beads], seed: int = 0, key: str
     sites = bead_sites(beads, model.cutoff, "bead evaluation")
     step = GeneralStep(model)
     predicted, labels, prior_left = [], [], []
-    for item, batch in zip(sites, residual_batches(model, sites, model.dtype)):
+    terms = prior_terms(model, sites)
+    for item, (_, prior), batch in zip(sites, terms, residual_batches(model, sites, terms, model.dtype)):
         residual = step.energy_and_forces(batch)[1].double().numpy()
-        prior = _prior_forces(model, item)
         predicted.append(residual + prior)
         labels.append(item.forces)
         prior_left.append(item.forces - prior)
@@ -210,12 +208,6 @@ def _force_parity(predicted: Sequence[FloatArray], labels: Sequence[FloatArray],
     points = Series("components", x[chosen].tolist(), y[chosen].tolist(), style="points")
     caption = f"{len(chosen)} of {len(x)} force components, drawn at random."
     return Figure(key, title, "label / (eV/A)", "model / (eV/A)", [points], caption, "parity")
-
-
-def _prior_forces(model: Model, item: Sites) -> FloatArray:
-    if model.prior is None:
-        raise UserError("the bead model has no prior", "bead evaluation", "Train it again.")
-    return prior_energy_and_forces(model.prior, item, model.types)[1]
 
 
 def _flat(arrays: Sequence[FloatArray]) -> FloatArray:

@@ -12,6 +12,7 @@ from torch import Tensor
 from halocline.models.heads.energy import EnergyHead
 from halocline.models.model import Model
 from halocline.models.priors.fit import prior_energy_and_forces
+from halocline.topology import FloatArray
 from halocline.training.data import Batch, Sites, join, make_batch
 from halocline.training.loop import Objective
 from halocline.training.steps import make_step
@@ -46,13 +47,15 @@ class ForceMatching(Objective):
 
     def loss(self, samples: list[int]) -> Tensor:
         batch = join([self.train[index] for index in samples])
-        energy, forces = self.step.energy_and_forces(batch)
-        delta_f, delta_e = forces - batch.forces, _energy_error(energy, batch)
-        self.seen.add(batch, delta_f, delta_e)
-        weights = batch.weights[batch.frame]
-        direction = weights[:, None] * delta_f * (2.0 / (self.scale**2 * delta_f.numel()))
-        energy_weights = batch.weights * delta_e / batch.counts * (2.0 * self.energy_weight / (self.scale**2 * batch.n_frames))
-        return self.step.energy_along(batch, direction, energy_weights)
+
+        def slopes(energy: Tensor, forces: Tensor) -> tuple[Tensor, Tensor]:
+            delta_f, delta_e = forces - batch.forces, _energy_error(energy, batch)
+            self.seen.add(batch, delta_f, delta_e)
+            by_energy = batch.weights * delta_e / batch.counts * (2.0 * self.energy_weight / (self.scale**2 * batch.n_frames))
+            by_force = batch.weights[batch.frame][:, None] * delta_f * (2.0 / (self.scale**2 * delta_f.numel()))
+            return by_energy, by_force
+
+        return self.step.surrogate(batch, slopes)
 
     def training_errors(self) -> dict[str, float]:
         errors, self.seen = self.seen.rms(), _Errors()
@@ -98,45 +101,50 @@ def _mean_square(tensors: Sequence[Tensor]) -> float:
     return sum(float(tensor.double().square().sum()) for tensor in tensors) / sum(tensor.numel() for tensor in tensors)
 
 
-def residual_batches(model: Model, sites: Sequence[Sites], dtype: torch.dtype) -> list[Batch]:
+PriorTerms = list[tuple[float, FloatArray]]
+"""Energy in eV and forces (n, 3) in eV/Å of the prior, for each configuration."""
+
+
+def prior_terms(model: Model, sites: Sequence[Sites]) -> PriorTerms:
+    """What the prior says of each configuration; zeros without a prior."""
+    if model.prior is None:
+        return [(0.0, np.zeros_like(item.forces)) for item in sites]
+    return [prior_energy_and_forces(model.prior, item, model.types) for item in sites]
+
+
+def force_error(sites: Sequence[Sites], terms: PriorTerms) -> float:
+    """Root mean square of the force components that the prior leaves, eV/Å."""
+    squares = sum(float(((item.forces - forces) ** 2).sum()) for item, (_, forces) in zip(sites, terms))
+    return math.sqrt(squares / sum(item.forces.size for item in sites))
+
+
+def residual_batches(model: Model, sites: Sequence[Sites], terms: PriorTerms, dtype: torch.dtype = torch.float32) -> list[Batch]:
     """Labels less prior and energy references, ready to learn."""
     index = {kind: position for position, kind in enumerate(model.types)}
     shift = _energy_head(model).shift.numpy()
     batches = []
-    for item in sites:
-        energy, forces = _prior(model, item)
+    for item, (energy, forces) in zip(sites, terms):
         reference = float(shift[[index[int(kind)] for kind in item.types]].sum())
         residual = math.nan if item.energy is None else item.energy - energy - reference
         batches.append(make_batch(item, index, residual, item.forces - forces, dtype))
     return batches
 
 
-def set_references(model: Model, sites: Sequence[Sites]) -> None:
+def set_references(model: Model, sites: Sequence[Sites], terms: PriorTerms) -> None:
     """Energy of each type by least squares of what the prior leaves, and the scale of site energies.
 
     Types that always come in the same proportion, as in a pure liquid, share the energy by the minimum-norm solution.
     """
     head = _energy_head(model)
     counts = np.array([[float((item.types == kind).sum()) for kind in model.types] for item in sites])
-    squares, number, energies = 0.0, 0, []
-    for item in sites:
-        energy, forces = _prior(model, item)
-        energies.append(0.0 if item.energy is None else item.energy - energy)
-        squares += float(((item.forces - forces) ** 2).sum())
-        number += forces.size
+    energies = [0.0 if item.energy is None else item.energy - energy for item, (energy, _) in zip(sites, terms)]
     solution = np.linalg.lstsq(counts, np.array(energies), rcond=None)[0]
     head.shift.copy_(torch.as_tensor(solution))
     # A site energy changes over about one Å by about the force times that length.
-    head.scale.fill_(max(math.sqrt(squares / number), 1e-6))
+    head.scale.fill_(max(force_error(sites, terms), 1e-6))
 
 
 def _energy_head(model: Model) -> EnergyHead:
     head = model.heads["energy"]
     assert isinstance(head, EnergyHead)
     return head
-
-
-def _prior(model: Model, item: Sites) -> tuple[float, np.ndarray]:
-    if model.prior is None:
-        return 0.0, np.zeros_like(item.forces)
-    return prior_energy_and_forces(model.prior, item, model.types)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,9 @@ from halocline.models.radial import ShiftedSoftplus
 from halocline.models.schnet import Interaction, SchNet
 from halocline.training import kernels
 from halocline.training.data import Batch
+
+LossSlopes = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Energies (n_frames,) and forces (n_sites, 3) -> derivatives of the loss with respect to either, dL/dE and dL/dF."""
 
 
 class NetworkStep(ABC):
@@ -41,8 +45,8 @@ class NetworkStep(ABC):
         """(n_frames,) eV and (n_sites, 3) eV/Å, without gradient."""
 
     @abstractmethod
-    def energy_along(self, batch: Batch, direction: Tensor, energy_weights: Tensor) -> Tensor:
-        """The scalar ``energy_weights . E - direction . dE/dx``, differentiable with respect to the parameters."""
+    def surrogate(self, batch: Batch, slopes: LossSlopes) -> Tensor:
+        """The scalar whose gradient with respect to the parameters is that of the loss with the given slopes."""
 
 
 class GeneralStep(NetworkStep):
@@ -52,8 +56,9 @@ class GeneralStep(NetworkStep):
         energy, forces = self._evaluate(batch, False)
         return energy.detach(), forces.detach()
 
-    def energy_along(self, batch: Batch, direction: Tensor, energy_weights: Tensor) -> Tensor:
+    def surrogate(self, batch: Batch, slopes: LossSlopes) -> Tensor:
         energy, forces = self._evaluate(batch, True)
+        energy_weights, direction = slopes(energy.detach(), forces.detach())
         return (energy_weights * energy).sum() + (direction * forces).sum()
 
     def _evaluate(self, batch: Batch, create_graph: bool) -> tuple[Tensor, Tensor]:
@@ -98,51 +103,57 @@ class SchNetStep(NetworkStep):
         self.window, self.window_slope = _window(self.grid, cutoff)
 
     def energy_and_forces(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        knot, t = self._locate(batch)
-        place = _Place(knot, t.numpy(), batch.i.numpy(), batch.j.numpy())
+        with torch.no_grad():
+            tables = self._tables()
+        return self._forces(batch, self._locate(batch), tables)
+
+    def surrogate(self, batch: Batch, slopes: LossSlopes) -> Tensor:
+        place, tables = self._locate(batch), self._tables()
+        energy_weights, direction = slopes(*self._forces(batch, place, [table.detach() for table in tables]))
+        return self._along(batch, place, tables, direction, energy_weights)
+
+    def _forces(self, batch: Batch, place: _Place, tables: list[Tensor]) -> tuple[Tensor, Tensor]:
         x = self.schnet.embedding.weight.detach()[batch.type_index]
         with torch.enable_grad():
-            t.requires_grad_(True)
-            for interaction in self._interactions():
-                with torch.no_grad():
-                    table = self._table(interaction)
+            t = torch.from_numpy(place.t).requires_grad_(True)
+            for interaction, table in zip(self._interactions(), tables):
                 x = x + interaction.f2out(_Convolution.apply(t, interaction.in2f(x), table, place))
             site_energy = self.head.scale * self.head.net(x)[:, 0]
             (gradient,) = torch.autograd.grad(site_energy.sum(), t)
         energy = site_energy.detach().new_zeros(batch.n_frames).index_add(0, batch.frame, site_energy.detach())
         forces = torch.zeros_like(batch.forces)
-        slopes = (gradient / self.spacing).numpy()
-        kernels.pair_forces(slopes, batch.units.numpy(), place.i, place.j, forces.numpy())
+        kernels.pair_forces((gradient / self.spacing).numpy(), batch.units.numpy(), place.i, place.j, forces.numpy())
         return energy, forces
 
-    def energy_along(self, batch: Batch, direction: Tensor, energy_weights: Tensor) -> Tensor:
-        knot, t = self._locate(batch)
-        place = _Place(knot, t.numpy(), batch.i.numpy(), batch.j.numpy())
-        rate = torch.empty_like(t)
+    def _along(self, batch: Batch, place: _Place, tables: list[Tensor], direction: Tensor, energy_weights: Tensor) -> Tensor:
+        """``energy_weights . E - direction . dE/dx``, by forward differentiation along the direction."""
+        rate = torch.empty_like(batch.distances)
         kernels.distance_rates(direction.numpy(), batch.units.numpy(), place.i, place.j, rate.numpy())
         place.rate = (rate / self.spacing).numpy()
         start = self.schnet.embedding(batch.type_index)
         x = torch.stack([start, torch.zeros_like(start)], dim=1)
-        for interaction in self._interactions():
-            message = _DualConvolution.apply(self._table(interaction), interaction.in2f(x), place)
-            x = x + _dual_mlp(interaction.f2out, message)
+        for interaction, table in zip(self._interactions(), tables):
+            x = x + _dual_mlp(interaction.f2out, _DualConvolution.apply(table, interaction.in2f(x), place))
         output = self.head.scale * _dual_mlp(self.head.net, x)[:, :, 0]
         return (energy_weights[batch.frame] * output[:, 0] - output[:, 1]).sum()
 
     def _interactions(self) -> list[Interaction]:
         return [module for module in self.schnet.interactions if isinstance(module, Interaction)]
 
-    def _locate(self, batch: Batch) -> tuple[np.ndarray, Tensor]:
+    def _locate(self, batch: Batch) -> _Place:
         """Knot below each distance and the fraction of the way to the next."""
         position = (batch.distances - self.start) / self.spacing
         knot = position.to(torch.int32).clamp_(0, len(self.grid) - 2)
-        return knot.numpy(), position - knot
+        return _Place(knot.numpy(), (position - knot).numpy(), batch.i.numpy(), batch.j.numpy())
 
-    def _table(self, interaction: Interaction) -> Tensor:
-        """(n_knots, 2, n_features) filter values and slopes times the spacing, differentiable."""
-        output = _dual_mlp(interaction.filter, torch.stack([self.basis, self.basis_slope], dim=1))
-        values, slopes = output[:, 0] * self.window, output[:, 1] * self.window + output[:, 0] * self.window_slope
-        return torch.stack([values, slopes * self.spacing], dim=1)
+    def _tables(self) -> list[Tensor]:
+        """For each layer (n_knots, 2, n_features) filter values and slopes times the spacing, differentiable."""
+        start, tables = torch.stack([self.basis, self.basis_slope], dim=1), []
+        for interaction in self._interactions():
+            value, slope = _dual_mlp(interaction.filter, start).unbind(1)
+            slope = slope * self.window + value * self.window_slope
+            tables.append(torch.stack([value * self.window, slope * self.spacing], dim=1))
+        return tables
 
 
 class _Place:
