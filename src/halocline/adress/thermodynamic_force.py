@@ -192,11 +192,13 @@ class ThermodynamicForce:
         self._slopes = np.diff(self._values, axis=1) / steps
 
     def _interpolate(self, distance: FloatArray, species: IntArray | int) -> tuple[FloatArray, FloatArray]:
-        knot = np.clip(np.searchsorted(self._knots, distance, side="right") - 1, 0, len(self._knots) - 2)
-        offset = np.clip(distance - self._knots[knot], 0.0, self._knots[knot + 1] - self._knots[knot])
+        # Beyond the window the force is zero and the energy that of the nearer end.
+        start, stop = self.window
+        nearest = np.minimum(np.maximum(distance, start), stop)
+        knot = np.minimum(np.searchsorted(self._knots, nearest, side="right") - 1, len(self._knots) - 2)
+        offset = nearest - self._knots[knot]
         value, slope = self._values[species, knot], self._slopes[species, knot]
-        inside = (distance >= self.window[0]) & (distance <= self.window[1])
-        force = np.where(inside, value + slope * offset, 0.0)
+        force = (value + slope * offset) * (nearest == distance)
         return force, self._energies[species, knot] - offset * (value + 0.5 * slope * offset)
 
 

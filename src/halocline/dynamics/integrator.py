@@ -62,6 +62,7 @@ class Integrator:
         self.generator = torch.Generator(self.device).manual_seed(seed)
         self._kick = 0.5 * timestep * ACCELERATION / self.masses
         self._thermal_speed = torch.sqrt(thermal_energy(temperature) * ACCELERATION / self.masses)
+        self._half_masses = (0.5 / ACCELERATION) * self.masses[:, 0]
         self.set_friction(np.zeros(len(masses)))
 
     @property
@@ -75,10 +76,11 @@ class Integrator:
         self.damped = torch.nonzero(gamma[:, 0] > 0)[:, 0]
         c1 = torch.exp(-gamma[self.damped] * self.timestep)
         self._c1, self._c2 = c1, torch.sqrt(1.0 - c1**2) * self._thermal_speed[self.damped]
+        self._damped_half_masses = self._half_masses[self.damped]
 
     def kick(self, forces: FloatArray) -> None:
         """B: half a step of acceleration by (n_atoms, 3) forces in eV/Å."""
-        self.velocities += self._kick * torch.as_tensor(forces, device=self.device)
+        self.velocities.addcmul_(self._kick, torch.as_tensor(forces, dtype=torch.float64, device=self.device))
 
     def drift(self) -> None:
         """A: half a step of free flight."""
@@ -88,15 +90,15 @@ class Integrator:
         """O: friction and noise on the damped atoms; returns their work, (n_damped,) in eV."""
         if len(self.damped) == 0:
             return self.velocities.new_zeros(0)
-        before = self.velocities[self.damped]
+        before = self.velocities.index_select(0, self.damped)
         noise = torch.randn(before.shape, dtype=torch.float64, device=self.device, generator=self.generator)
-        after = self._c1 * before + self._c2 * noise
-        self.velocities[self.damped] = after
-        return (after**2 - before**2).sum(1) * (0.5 / ACCELERATION) * self.masses[self.damped, 0]
+        after = (self._c1 * before).addcmul_(self._c2, noise)
+        self.velocities.index_copy_(0, self.damped, after)
+        return torch.linalg.vecdot(after - before, after + before) * self._damped_half_masses
 
     def kinetic_energies(self) -> Tensor:
         """(n_atoms,) kinetic energies, eV."""
-        return (self.velocities**2).sum(1) * (0.5 / ACCELERATION) * self.masses[:, 0]
+        return torch.linalg.vecdot(self.velocities, self.velocities) * self._half_masses
 
 
 def maxwell_boltzmann(masses: FloatArray, temperature: float, generator: np.random.Generator) -> FloatArray:

@@ -188,7 +188,7 @@ class Simulation:
         self.energy_sums += energies.cpu().numpy()
         self.atom_sums += self._level_atoms
         if len(work):
-            self.ledger.thermostat += torch.bincount(self._atom_levels[self.integrator.damped], work, 3).cpu().numpy()
+            self.ledger.thermostat += torch.bincount(self._damped_levels, work, 3).cpu().numpy()
 
     def _evaluate(self) -> None:
         """Forces at the current positions and membership."""
@@ -243,3 +243,4 @@ class Simulation:
         self._atom_levels = torch.from_numpy(atom_levels).to(self.integrator.device)
         self._level_atoms = np.bincount(atom_levels, minlength=3).astype(np.float64)
         self.integrator.set_friction(np.array(self.thermostat.friction)[atom_levels])
+        self._damped_levels = self._atom_levels[self.integrator.damped]

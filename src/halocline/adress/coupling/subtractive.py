@@ -67,7 +67,12 @@ class SubtractiveCoupling(Coupling):
         parts += [(-factor, term.evaluate(positions, inside), -1) for factor, term in self._removed]
         for factor, part, count in parts:
             energy += factor * part.energy
-            forces += factor * part.forces
+            if factor == 1.0:
+                forces += part.forces
+            elif factor == -1.0:
+                forces -= part.forces
+            else:
+                forces += factor * part.forces
             capped += count * part.capped
         return Evaluation(energy, forces, None, capped)
 
