@@ -8,6 +8,7 @@ approximation to that of the network. Features are single precision, distances, 
 from __future__ import annotations
 
 import math
+import threading
 from dataclasses import dataclass
 
 import numba
@@ -21,6 +22,11 @@ from halocline.potentials.kernels.dense import SingleArray
 from halocline.potentials.kernels.neighbours import PairList
 from halocline.potentials.kernels.tables import NetworkArrays, PriorArrays, network_arrays, prior_arrays
 from halocline.topology import FloatArray, IntArray
+
+# OpenMP threads spin at the end of every phase: on a busy machine two of them were slower than one, work queues were not.
+# NUMBA_THREADING_LAYER still overrides this; a work queue takes one caller at a time, hence the lock.
+numba.config.THREADING_LAYER_PRIORITY = ["workqueue", "tbb", "omp"]  # type: ignore[attr-defined]
+_one_caller = threading.Lock()
 
 
 @dataclass
@@ -68,7 +74,8 @@ class SchNetKernel:
         if n_threads == 1:
             phases.run(self._program, 0, 1, self.network, self.prior, listed, work)
         else:
-            phases.run_parallel(self._program, n_threads, self.network, self.prior, listed, work)
+            with _one_caller:
+                phases.run_parallel(self._program, n_threads, self.network, self.prior, listed, work)
         forces, capped, virial = np.zeros((len(types), 3)), np.zeros(len(types), dtype=np.int64), np.zeros((3, 3))
         energy = phases.collect(listed, n_threads, work, forces, capped, virial)
         return KernelResult(energy, forces, virial, capped)
