@@ -168,7 +168,10 @@ def _ledger_figure(books: _Books) -> Figure:
         Series("work of the thermostat", times, books.thermostat.tolist()),
         Series("kinetic + potential - both", times, books.remainder.tolist(), None, "dashed"),
     ]
-    caption = "Sums since recording began. The dashed line is what the books leave over: zero up to the error of the integrator."
+    caption = (
+        "Sums since recording began. The dashed line is what the books leave over: zero up to the error of the integrator. "
+        "The heat also moves with the number of resolved molecules, whose energies the two potentials count from different zeros."
+    )
     return Figure("heat-ledger", "Heat ledger", "time (ps)", "energy (eV)", series, caption)
 
 
