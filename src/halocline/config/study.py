@@ -58,7 +58,7 @@ class Multipoles(Section):
 class DatasetSection(Section):
     """Which configurations are labelled, and how they are divided."""
 
-    molecules: PositiveInt = key(48, "Molecules in a labelled box.")
+    molecules: PositiveInt = key(32, "Molecules in a labelled box.")
     frames: PositiveInt = key(240, "Configurations labelled before the first training.")
     temperatures: list[Temperature] = key(["300 K", "370 K"], "Temperatures of the classical MD that makes configurations.")
     trajectories: PositiveInt = key(4, "Independent trajectories per temperature; splits never cut a trajectory.")
@@ -72,7 +72,7 @@ class ActiveLearning(Section):
     """Rounds of: run the trained model, label what it visits, train again."""
 
     rounds: int = key(2, "Rounds after the first training.", ge=0)
-    frames: PositiveInt = key(80, "Configurations labelled in a round.")
+    frames: PositiveInt = key(60, "Configurations labelled in a round.")
     length: Time = key("10 ps", "Length of model MD in a round, over all trajectories.", gt=0)
 
 
@@ -82,8 +82,8 @@ class Model(Section):
     name: str = key("schnet", "Representation; `halocline list models`. Dynamics needs one with a kernel.")
     features: PositiveInt = key(64, "Features per atom.")
     layers: PositiveInt = key(2, "Message-passing layers; cut-off times layers is the receptive field.")
-    cutoff: Length = key("5 A", "Cut-off of a layer.", gt=0)
-    budget: Duration = key("15 min", "Wall time of the first training; a round of active learning takes half of it.", gt=0)
+    cutoff: Length = key("4.5 A", "Cut-off of a layer.", gt=0)
+    budget: Duration = key("5 min", "Wall time of the first training; a round of active learning takes half of it.", gt=0)
     learning_rate: float = key(2e-3, "Peak learning rate of the cosine schedule.", gt=0)
     batch: PositiveInt = key(2, "Frames per optimisation step.")
 
@@ -94,9 +94,9 @@ class MultipoleModel(Section):
     name: str = key("painn", "Representation; it needs vector features.")
     features: PositiveInt = key(32, "Features per atom.")
     layers: PositiveInt = key(2, "Message-passing layers.")
-    cutoff: Length = key("5 A", "Cut-off of a layer.", gt=0)
+    cutoff: Length = key("4.5 A", "Cut-off of a layer.", gt=0)
     heads: list[str] = key(["dipole", "polarizability"], "Predicted quantities; `halocline list heads`.")
-    budget: Duration = key("6 min", "Wall time of the training.", gt=0)
+    budget: Duration = key("2 min", "Wall time of the training.", gt=0)
 
 
 class CoarseModel(Section):
@@ -106,8 +106,8 @@ class CoarseModel(Section):
     features: PositiveInt = key(32, "Features per bead.")
     layers: PositiveInt = key(2, "Message-passing layers.")
     cutoff: Length = key("5 A", "Cut-off of a layer.", gt=0)
-    teacher: Time = key("20 ps", "Length of atomistic model MD whose mapped forces train the beads.", gt=0)
-    budget: Duration = key("6 min", "Wall time of the training.", gt=0)
+    teacher: Time = key("10 ps", "Length of atomistic model MD whose mapped forces train the beads.", gt=0)
+    budget: Duration = key("2 min", "Wall time of the training.", gt=0)
 
 
 class RegionsSection(Section):
@@ -144,7 +144,7 @@ class Dynamics(Section):
 class Calibration(Section):
     """Thermodynamic force: makes the density flat."""
 
-    window: Time = key("5 ps", "Length of one iteration.", gt=0)
+    window: Time = key("4 ps", "Length of one iteration.", gt=0)
     discard: Fraction = key("30 %", "First part of each window that is dropped.", ge=0)
     iterations: PositiveInt = key(8, "Largest number of iterations.")
     tolerance: Fraction = key("3 %", "Largest accepted deviation of the mean density in AT and of 3 A blocks in the layer.", gt=0)
@@ -153,7 +153,7 @@ class Calibration(Section):
     damping: float = key(0.2, "First fraction c0 of the full update; c_i = c0/(1 + i/4).", gt=0, le=1)
     margin: Length = key("4 A", "How far the force reaches into the reservoir beyond the transition layer.", ge=0)
     compressibility: Compressibility = key("4.5e-5 /bar", "Isothermal compressibility used to scale updates.", gt=0)
-    bulk: Time = key("10 ps", "Length of the two bulk runs whose pressures start the force.", gt=0)
+    bulk: Time = key("5 ps", "Length of the two bulk runs whose pressures start the force.", gt=0)
 
 
 class Validation(Section):

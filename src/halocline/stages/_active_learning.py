@@ -80,10 +80,10 @@ def run_round(
         raise RunFailure(
             f"all {len(labelled)} configurations of round {number} have forces above {LARGEST_FORCE} eV/A", str(folder), remedy
         )
-    failures = read_json(folder / "failures.json")
+    stopped = read_json(folder / "stopped_early.json")
     numbers = {number.name: number for number in evaluate_energy_forces(Model.load(model), kept).numbers}
     error, spread = numbers["force error (RMSE by component)"], numbers["root mean square of the labels"]
-    result = Round(number, len(labelled), len(labelled) - len(kept), failures, error, spread.value)
+    result = Round(number, len(labelled), len(labelled) - len(kept), stopped, error, spread.value)
     write_json(folder / "round.json", asdict(result))
     return result, kept
 
@@ -100,7 +100,7 @@ def _sample_once(
     study: Study, model: Path, starts: Sequence[Frame], number: int, frames: int, folder: Path, progress: Progress
 ) -> list[Frame]:
     """Configurations of the round, from the file if they were sampled before."""
-    finished = folder / "failures.json"
+    finished = folder / "stopped_early.json"
     path = folder / "sampled.h5"
     if not finished.exists():
         folder.mkdir(parents=True, exist_ok=True)
