@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from halocline.report.numbers import ABSENT, format_count, format_value
+from halocline.report.numbers import ABSENT, format_count, format_value, typeset
 from halocline.report.thinning import thin_cloud, thin_line
 
 
@@ -68,3 +68,21 @@ def test_thinned_cloud_keeps_its_worst_outlier_and_its_density():
 def test_short_series_are_left_alone():
     assert thin_line(np.arange(50.0)).tolist() == list(range(50))
     assert thin_cloud(np.arange(50.0), np.arange(50.0)).tolist() == list(range(50))
+
+
+@pytest.mark.parametrize(
+    ("plain", "printed"),
+    [
+        ("distance (A)", "distance (Å)"),
+        ("label / (eV/A)", "label / (eV/Å)"),
+        ("density (g/cm3)", "density (g/cm³)"),
+        ("1/A^3", "1/Å³"),
+        ("A^-3", "Å⁻³"),
+        ("AT ends at 6 A, see atom A and 3 AT", "AT ends at 6 Å, see atom A and 3 AT"),
+        ("e A", "e Å"),
+        ("Calculation", "Calculation"),
+        ("300 K", "300 K"),
+    ],
+)
+def test_units_are_printed_as_in_a_book(plain, printed):
+    assert typeset(plain) == printed

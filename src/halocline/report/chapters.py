@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from halocline.report.figures import Drawing, draw
-from halocline.report.numbers import ABSENT, format_count, format_value, is_number
+from halocline.report.numbers import ABSENT, format_count, format_value, is_number, typeset
 from halocline.results import Figure, Number, StageResult, Table
 
 HEADINGS = {
@@ -23,8 +23,8 @@ HEADINGS = {
 """Stage -> heading and what the stage is for; a stage that is not listed gets its own name."""
 
 _NUMERIC = re.compile(r"[-+−±≤<>~]?\s?[\d  .,eE+−-]*\d\s?%?|–|-|")
-FAILURE_PREFIX = "fail"
-"""A figure or table whose key starts with this also appears in “Where it fails”."""
+FAILURE = "fail"
+"""A figure, or a table with rows, whose key contains this is also listed in “Where it fails”."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class ChapterMaker:
             stage,
             heading,
             purpose,
-            result.summary,
+            typeset(result.summary),
             [_number(number) for number in result.numbers],
             [self._figure(stage, figure) for figure in result.figures],
             [self._table(stage, table) for table in result.tables],
@@ -117,13 +117,15 @@ class ChapterMaker:
         self.figures += 1
         identifier = self._identifier(f"fig-{stage}-{figure.key}")
         drawing = draw(figure, identifier)
-        return FigureView(self.figures, identifier, figure.key, figure.title, figure.caption, drawing, figure.kind == "parity")
+        return FigureView(self.figures, identifier, figure.key, figure.title, typeset(figure.caption), drawing, figure.kind == "parity")
 
     def _table(self, stage: str, table: Table) -> TableView:
         self.tables += 1
-        rows = [[ABSENT if cell is None else str(cell) for cell in row] for row in table.rows]
+        rows = [[ABSENT if cell is None else typeset(str(cell)) for cell in row] for row in table.rows]
         identifier = self._identifier(f"table-{stage}-{table.key}")
-        return TableView(self.tables, identifier, table.key, table.title, table.caption, table.columns, rows)
+        return TableView(
+            self.tables, identifier, table.key, table.title, typeset(table.caption), [typeset(column) for column in table.columns], rows
+        )
 
     def _identifier(self, text: str) -> str:
         base, number = slug(text), 2

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from halocline.report.numbers import power_of_ten
+from halocline.report.numbers import power_of_ten, typeset
 from halocline.report.palette import FAINT, GRID, INK, MARKERS, SERIES
 from halocline.report.svg import DOTS, to_svg
 from halocline.report.thinning import CLOUD_LIMIT, thin_cloud, thin_line
@@ -107,7 +107,7 @@ def draw(figure: Figure, prefix: str) -> Drawing:
 
 def describe(figure: Figure, curves: Sequence[Curve]) -> str:
     """The figure in words: axes, and for each series its number of points and range."""
-    parts = [f"{figure.y_label} against {figure.x_label}."]
+    parts = [f"{typeset(figure.y_label)} against {typeset(figure.x_label)}."]
     for curve in curves:
         if curve.usable:
             y = curve.y[np.isfinite(curve.y)]
@@ -208,8 +208,8 @@ def _rgb(colour: str) -> tuple[float, float, float]:
 
 
 def _finish(axes: Axes, figure: Figure, curves: Sequence[Curve]) -> None:
-    axes.set_xlabel(figure.x_label)
-    axes.set_ylabel(figure.y_label)
+    axes.set_xlabel(typeset(figure.x_label))
+    axes.set_ylabel(typeset(figure.y_label))
     if figure.log_y:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(FuncFormatter(_log_label))

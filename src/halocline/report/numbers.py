@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 ABSENT = "not available"
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_ANGSTROM = re.compile(r"(?<=\d )A(?![\w])|(?<=[/(])A(?![A-Za-z])|(?<=\be )A(?![\w])|(?<=e\*)A(?![\w])|^A(?=$|[\^/\d])")
+_POWER = re.compile(r"(?<=Å)\^?(-?\d)(?![\d.])|(?<=cm)\^?(-?\d)(?![\d.])")
 _NARROW_SPACE = "\u202f"
 
 
 def is_number(value: Any) -> bool:
     """Whether it is a finite number; JSON has None for everything that is not."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def typeset(text: str) -> str:
+    """Units as printed: ``6 A``, ``(eV/A)``, ``g/cm3``, ``A^-3`` become ``6 Å``, ``(eV/Å)``, ``g/cm³``, ``Å⁻³``."""
+    text = _ANGSTROM.sub("Å", text)
+    return _POWER.sub(lambda match: match.group().lstrip("^").translate(_SUPERSCRIPT), text) if "Å" in text or "cm" in text else text
 
 
 def power_of_ten(exponent: int) -> str:
@@ -34,7 +43,7 @@ def format_value(value: Any, error: Any = None, unit: str = "") -> str:
     text = _scaled(value, error, exponent) if scale > 0 and not -4 <= exponent < 6 else _plain(value, error if has_error else None)
     if unit:
         text = f"({text})" if "±" in text and "×" not in text and unit == "%" else text
-        text += f"{_NARROW_SPACE}{unit}"
+        text += f"{_NARROW_SPACE}{typeset(unit)}"
     return text
 
 

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from halocline.adress.regions import Slab
 from halocline.config.study import Study
 from halocline.report import manifest as provenance
-from halocline.report.chapters import FAILURE_PREFIX, ChapterMaker, absences
+from halocline.report.chapters import FAILURE, ChapterMaker, absences
 from halocline.report.palette import css_variables
 from halocline.report.plan import glance, sections, study_yaml
 from halocline.report.scene import Scene, picture
@@ -70,8 +70,8 @@ def render(content: Content) -> str:
         failures={
             "inconsistent": [item for item in rows if item.word == "inconsistent"],
             "undecided": [item for item in rows if item.word == "undecided"],
-            "figures": [(c, f) for c in chapters for f in c.figures if f.key.startswith(FAILURE_PREFIX)],
-            "tables": [(c, t) for c in chapters for t in c.tables if t.key.startswith(FAILURE_PREFIX)],
+            "figures": [(c, f) for c in chapters for f in c.figures if FAILURE in f.key],
+            "tables": [(c, t) for c in chapters for t in c.tables if FAILURE in t.key and t.rows],
             "absences": absences(content.results),
             "missing": [chapter for chapter in chapters if chapter.missing],
         },

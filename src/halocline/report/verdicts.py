@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from halocline.report.numbers import ABSENT, format_count, format_value, is_number
+from halocline.report.numbers import ABSENT, format_count, format_value, is_number, typeset
 
 WORDS = ("consistent", "inconsistent", "undecided")
 _SPAN = 2.5
@@ -83,7 +83,7 @@ def row(verdict: Mapping[str, Any]) -> Row:
     unit = str(verdict.get("unit") or "")
     return Row(
         str(verdict.get("name") or "unnamed check"),
-        unit,
+        typeset(unit),
         _word(verdict),
         format_value(verdict.get("value"), verdict.get("error")),
         format_value(verdict.get("reference"), verdict.get("reference_error")),
@@ -101,7 +101,7 @@ def _word(verdict: Mapping[str, Any]) -> str:
 
 
 def _sentence(text: Any) -> str:
-    text = str(text or "").strip()
+    text = typeset(str(text or "").strip())
     return text[:1].upper() + text[1:] + ("" if not text or text[-1] in ".!?" else ".")
 
 
