@@ -9,6 +9,7 @@ import pytest
 
 from halocline.config.explain import all_keys, explain_key, full_template, json_schema
 from halocline.config.load import load_study
+from halocline.config.presets import EFFORT
 from halocline.config.study import Study
 from halocline.errors import UserError
 
@@ -21,8 +22,9 @@ def test_every_key_is_documented() -> None:
 
 def test_a_key_tells_default_and_presets_with_units() -> None:
     (entry,) = explain_key("regions.transition")
-    assert entry.default == "10 A"
-    assert "tiny 9 A" in entry.presets
+    tiny, standard, _ = EFFORT["regions.transition"]
+    assert entry.default == standard
+    assert f"tiny {tiny}" in entry.presets
     assert "interaction range" in entry.description
 
 

@@ -14,9 +14,19 @@ from halocline.errors import UserError
 from halocline.stages.preflight import label_counts, labelled_edge, preflight
 from halocline.systems.packing import study_edges
 
+GEOMETRY: dict[str, dict[str, object]] = {
+    "system": {"molecules": {"water": 400}, "length": "48 A", "density": "0.997 g/cm3"},
+    "dataset": {"molecules": 48},
+    "model": {"cutoff": "5 A", "layers": 2},
+    "coarse_model": {"cutoff": "5 A", "layers": 2},
+    "regions": {"atomistic": "6 A", "transition": "10 A"},
+    "calibration": {"margin": "4 A"},
+}
+"""Defaults may be tuned; what is tested here may not change with them."""
+
 
 def study(**sections: dict[str, object]) -> Study:
-    return validate(sections, "test")
+    return validate({name: {**GEOMETRY.get(name, {}), **sections.get(name, {})} for name in {*GEOMETRY, *sections}}, "test")
 
 
 def preset_study(name: str) -> Study:

@@ -157,7 +157,8 @@ def check_cutoffs(study: Study) -> None:
     shortest, labelled = float(study_edges(study.system).min()), labelled_edge(study)
     wider = "raise system.molecules, or shorten system.length so that the box gets wider"
     boxes = [(section, "the production box", shortest, wider) for section in ("model", "coarse_model", "multipole_model")]
-    boxes += [(section, "the labelled boxes", labelled, "raise dataset.molecules") for section in ("model", "coarse_model")]
+    # Active learning runs the atomistic model in boxes of the labelled size; beads only ever run in the production box.
+    boxes.append(("model", "the labelled boxes", labelled, "raise dataset.molecules"))
     for section, box, edge, other in boxes:
         cutoff = getattr(study, section).cutoff
         if cutoff > edge / 2:
