@@ -21,7 +21,7 @@ from halocline.training.forces import ForceMatching, force_error, prior_terms, r
 from halocline.training.loop import Schedule
 from halocline.training.outcome import Place, TrainingOutcome, train_objective
 
-LEARNING_RATE = 1e-3
+LEARNING_RATE = 3e-3
 BATCH_BEADS = 256
 """Beads per step: noisy labels want larger batches than exact ones."""
 PRIOR_FRAMES = 1000
