@@ -32,6 +32,8 @@ RESPONSE_TOLERANCE = 1e-5
 FIELD = 0.002
 """Atomic units, of the finite-field check. Central differences err by gamma F^2/6, 1e-4 of the polarizability of water
 here; a smaller field amplifies the noise of the self-consistent field, a larger one this curvature."""
+FIELD_GRADIENT_TOLERANCE = 1e-7
+"""hartree; keeps the noise of the dipole in a field far below its change."""
 MAX_CYCLES = 100
 
 
@@ -138,7 +140,8 @@ class PyscfEngine(ReferenceEngine):
             return gto.M(atom=atoms, basis=self.basis, charge=charge, unit="Angstrom", verbose=0, max_memory=1000)
         except (KeyError, RuntimeError, gto.basis.BasisNotFoundError) as error:
             remedy = "Use a basis that PySCF knows, such as def2-svpd or aug-cc-pvdz."
-            raise UserError(f"basis '{self.basis}' cannot be used ({error})", "multipoles.basis", remedy) from error
+            words = " ".join(str(error).split())
+            raise UserError(f"basis '{self.basis}' cannot be used ({words})", "multipoles.basis", remedy) from error
 
 
 def _check_method(method: str) -> None:
@@ -225,6 +228,7 @@ def finite_field_polarizability(field: Any) -> FloatArray:
     for axis in range(3):
         for sign in (1.0, -1.0):
             driven = field.copy()
+            driven.conv_tol_grad = FIELD_GRADIENT_TOLERANCE
             hamiltonian = core + sign * FIELD * operator[axis]
             driven.get_hcore = lambda *_, hamiltonian=hamiltonian: hamiltonian
             driven.kernel(density)

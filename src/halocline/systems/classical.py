@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -52,7 +52,6 @@ def run_classical(
     equilibration: float,
     interval: float,
     frames: int,
-    after_block: Callable[[float], None] | None = None,
 ) -> Iterator[State]:
     """Minimise, equilibrate and yield ``frames`` configurations ``interval`` apart, with velocities and whole molecules.
 
@@ -66,7 +65,6 @@ def run_classical(
         equilibration: fs before the first frame.
         interval: fs between frames.
         frames: how many.
-        after_block: called with the fs that have just been run, at least every picosecond.
 
     Raises:
         UserError: a species without classical parameters, or a box too small for any cutoff.
@@ -76,20 +74,10 @@ def run_classical(
     context.setPositions(state.positions / 10.0)
     openmm.LocalEnergyMinimizer.minimize(context, 50.0, 200)
     context.setVelocitiesToTemperature(run.temperature, run.seed % 2_147_483_647)
-    _advance(context, equilibration - interval, run, after_block)
+    context.getIntegrator().step(max(0, round((equilibration - interval) / run.timestep)))
     for _ in range(frames):
-        _advance(context, interval, run, after_block)
+        context.getIntegrator().step(round(interval / run.timestep))
         yield _read(context, state)
-
-
-def _advance(context: openmm.Context, time: float, run: ClassicalRun, after_block: Callable[[float], None] | None) -> None:
-    left = max(0, round(time / run.timestep))
-    while left > 0:
-        steps = min(left, round(1000.0 / run.timestep))
-        context.getIntegrator().step(steps)
-        left -= steps
-        if after_block is not None:
-            after_block(steps * run.timestep)
 
 
 def _read(context: openmm.Context, state: State) -> State:

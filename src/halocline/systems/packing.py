@@ -24,6 +24,10 @@ Composition = Sequence[tuple[Molecule, int]]
 
 TOLERANCES = (2.0, 1.8, 1.6)
 """Å, smallest distance between atoms of different molecules; tried in this order, since dense liquids may not fit the first."""
+DENSEST = 0.176
+"""Atoms per Å^3 of diamond, more than any molecular liquid: beyond it nothing is tried."""
+LOOPS = 30
+"""Rounds of packmol's optimisation. Liquids need one or two; its default of 200 takes minutes to give up."""
 TIME_LIMIT = 300.0
 """s for one attempt."""
 
@@ -35,24 +39,6 @@ def composition(molecules: dict[str, int]) -> Composition:
         UserError: unknown species.
     """
     return [(get("molecules", name, "system.molecules"), count) for name, count in molecules.items()]
-
-
-def scale_composition(species: Composition, total: int) -> Composition:
-    """About the same mixture with ``total`` molecules: largest remainders, at least one molecule of each species.
-
-    Raises:
-        UserError: fewer molecules than species.
-    """
-    if total < len(species):
-        raise UserError(f"{total} molecules cannot hold {len(species)} species", "dataset.molecules", "Raise it.")
-    counts = np.array([count for _, count in species], dtype=float)
-    exact = counts * total / counts.sum()
-    whole = np.maximum(1, np.floor(exact)).astype(int)
-    while whole.sum() != total:
-        step = 1 if whole.sum() < total else -1
-        lack = np.where(whole + step >= 1, step * (exact - whole), -np.inf)
-        whole[np.argmax(lack)] += step
-    return [(molecule, int(count)) for (molecule, _), count in zip(species, whole)]
 
 
 def box_mass(species: Composition) -> float:
@@ -87,8 +73,9 @@ def pack(species: Composition, edges: FloatArray, seed: int) -> State:
     """
     edges = np.asarray(edges, dtype=float)
     topology = build_topology(species)
-    message = ""
-    for tolerance in TOLERANCES:
+    crowding = topology.n_atoms / float(np.prod(edges))
+    message = f"{crowding:.2f} atoms per cubic angstrom are more than in diamond"
+    for tolerance in TOLERANCES if crowding < DENSEST else ():
         positions, message = _run_packmol(species, edges, tolerance, seed)
         if positions is not None:
             return State(positions, np.diag(edges), topology).make_whole().wrap()
@@ -103,7 +90,14 @@ def _run_packmol(species: Composition, edges: FloatArray, tolerance: float, seed
     with tempfile.TemporaryDirectory(prefix="packmol") as name:
         folder = Path(name)
         box = " ".join(f"{edge:.8f}" for edge in edges)
-        lines = ["output packed.xyz", "filetype xyz", f"tolerance {tolerance}", f"seed {1 + abs(seed) % 2_000_000_000}", f"pbc {box}"]
+        lines = [
+            "output packed.xyz",
+            "filetype xyz",
+            f"tolerance {tolerance}",
+            f"nloop {LOOPS}",
+            f"seed {1 + abs(seed) % 2_000_000_000}",
+            f"pbc {box}",
+        ]
         for index, (molecule, count) in enumerate(species):
             (folder / f"{index}.xyz").write_text(_xyz(molecule))
             lines += [f"structure {index}.xyz", f"  number {count}", "end structure"]
