@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike
 def mean_and_error(series: ArrayLike) -> tuple[float, float, float]:
     """Mean, standard error and effective number of samples of a correlated series.
 
-    The statistical inefficiency is that of pymbar (J. Chem. Theory Comput. 3, 26 (2007)); fewer than four effective
-    samples give an infinite error, since nothing is known about it.
+    The statistical inefficiency is that of pymbar (J. Chem. Theory Comput. 3, 26 (2007)). With fewer than four effective
+    samples the correlation time itself is not known, so the error is the standard deviation, as of a single sample; one
+    value has an infinite error.
     """
     # pymbar writes advice to the log on import, and is slow to import.
     logging.getLogger("pymbar").setLevel(logging.ERROR)
@@ -25,5 +26,6 @@ def mean_and_error(series: ArrayLike) -> tuple[float, float, float]:
     if np.ptp(values) == 0.0:
         return float(values[0]), 0.0, float(len(values))
     effective = len(values) / float(timeseries.statistical_inefficiency(values))
-    error = float(values.std(ddof=1) / math.sqrt(effective)) if effective >= 4 else math.inf
+    spread = float(values.std(ddof=1))
+    error = spread / math.sqrt(effective) if effective >= 4 else spread
     return float(values.mean()), error, effective
