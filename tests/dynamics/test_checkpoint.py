@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from brute_force import ARGON, PairLennardJones, lattice_fluid
+from random_models import random_model, water_box
 
 from halocline.adress.coupling.subtractive import SubtractiveCoupling
 from halocline.adress.regions import Slab
@@ -20,6 +21,8 @@ from halocline.dynamics.record import Record, RecordWriter
 from halocline.dynamics.recording import ProfileHook, RecordHook
 from halocline.dynamics.simulation import Simulation, Thermostat
 from halocline.errors import RunFailure
+from halocline.potentials.intramolecular import Intramolecular
+from halocline.potentials.learned import LearnedAtoms, LearnedBeads
 
 SLAB = Slab(12.0, 3.0, 3.0, 0.5, 24.0)
 
@@ -203,3 +206,24 @@ def test_something_else_is_not_a_record(tmp_path):
     (tmp_path / "record.h5").write_bytes(b"no")
     with pytest.raises(RunFailure, match="cannot be opened"):
         Record.open(tmp_path / "record.h5")
+
+
+def test_restart_of_learned_kernels_is_bit_identical(tmp_path):
+    state = water_box(60, 1, (3.0, 1.0, 1.0))
+    length = float(state.edges[0])
+    atoms, beads = random_model("atoms"), random_model("beads")
+
+    def learned(folder: Path) -> Simulation:
+        coupling = SubtractiveCoupling(LearnedAtoms(atoms, skin=0.05), LearnedBeads(beads, skin=0.05) + Intramolecular(atoms))
+        hooks = [CheckpointHook(folder / "run.npz", 17)]
+        slab = Slab(0.5 * length, 3.0, 5.0, 0.2, length)
+        return Simulation(state, coupling, slab, Thermostat(0.2, 300.0, (0.0, 0.01, 0.02)), None, 5, hooks=hooks)
+
+    straight, stopped = learned(tmp_path / "whole"), learned(tmp_path / "part")
+    straight.run(60)
+    stopped.run(40)
+    again = learned(tmp_path / "part")
+    read_checkpoint(again, tmp_path / "part" / "run.npz")
+    assert again.steps == 34
+    again.run(60)
+    assert_identical(everything(again), everything(straight))
