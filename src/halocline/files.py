@@ -17,6 +17,10 @@ import numpy as np
 from halocline.errors import RunFailure
 
 
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+
+
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path in the same folder that replaces ``path`` when the block ends without an error.
@@ -28,6 +32,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=f".partial{path.suffix}", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
+    temporary.chmod(0o666 & ~_UMASK)  # temporary files are private, results are not
     try:
         yield temporary
         with open(temporary, "rb") as file:
