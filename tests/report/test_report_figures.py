@@ -4,7 +4,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from halocline.adress.regions import Slab
 from halocline.report.figures import draw
+from halocline.report.sketch import sketch
 from halocline.results import Figure, Series
 
 X = np.linspace(0.1, 5, 40)
@@ -79,3 +81,18 @@ def test_data_of_the_figure_can_be_taken_away():
     data = draw(Figure("k", "T", "x", "y", [Series('a "b"', [1.0], [2.5], [0.1])]), "p").data
     assert data.startswith("data:text/csv")
     assert "1,2.5,0.1" in data
+
+
+@pytest.mark.parametrize(("low", "high"), [(30.0, 90.0), (0.1, 2.0), (1e-6, 1.0)])
+def test_log_axis_always_shows_two_labels_at_least(low, high):
+    svg = draw(Figure("k", "T", "x", "y", [Series("s", [0, 1], [low, high])], log_y=True), "p").svg
+    ticks = [element.text for element in ElementTree.fromstring(svg).iter("text")]
+    numbers = [text for text in ticks if text.startswith("10") or text.replace(".", "").isdigit()]
+    assert len(numbers) >= 6 + 2  # six along x
+
+
+def test_regions_too_narrow_for_a_name_are_left_unnamed():
+    wide, narrow = (sketch(Slab(24.0, 6.0, transition, 1.0, 48.0), "subtractive") for transition in (10.0, 17.5))
+    assert "reservoir</text>" in wide
+    assert "reservoir</text>" not in narrow
+    assert "0.5 Å of reservoir" in narrow

@@ -80,6 +80,7 @@ def test_short_series_are_left_alone():
         ("A^-3", "Å⁻³"),
         ("AT ends at 6 A, see atom A and 3 AT", "AT ends at 6 Å, see atom A and 3 AT"),
         ("e A", "e Å"),
+        ("a spread of 0.5 A^3.", "a spread of 0.5 Å³."),
         ("Calculation", "Calculation"),
         ("300 K", "300 K"),
     ],

@@ -12,7 +12,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from halocline.report.numbers import power_of_ten, typeset
 from halocline.report.palette import FAINT, GRID, INK, MARKERS, SERIES
@@ -212,6 +212,9 @@ def _finish(axes: Axes, figure: Figure, curves: Sequence[Curve]) -> None:
     axes.set_ylabel(typeset(figure.y_label))
     if figure.log_y:
         axes.set_yscale("log")
+        low, high = axes.get_ylim()
+        # Less than a decade and a half would show one labelled tick or none.
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 30 * low else (1.0,)))
         axes.yaxis.set_major_formatter(FuncFormatter(_log_label))
         axes.yaxis.set_minor_formatter(NullFormatter())
     elif any(curve.style == "bars" for curve in curves):

@@ -9,7 +9,7 @@ from typing import Any
 ABSENT = "not available"
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _ANGSTROM = re.compile(r"(?<=\d )A(?![\w])|(?<=[/(])A(?![A-Za-z])|(?<=\be )A(?![\w])|(?<=e\*)A(?![\w])|^A(?=$|[\^/\d])")
-_POWER = re.compile(r"(?<=Å)\^?(-?\d)(?![\d.])|(?<=cm)\^?(-?\d)(?![\d.])")
+_POWER = re.compile(r"(?<=Å)\^?(-?\d)(?!\d|\.\d)|(?<=cm)\^?(-?\d)(?!\d|\.\d)")
 _NARROW_SPACE = "\u202f"
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from halocline.adress.regions import Slab
+from halocline.adress.regions import RESERVOIR, Slab
 
+_FONT, _SMALLEST = 14.0, 8.0
 _WIDTH, _MARGIN, _TOP, _HEIGHT = 640.0, 12.0, 34.0, 74.0
 
 
@@ -18,11 +19,13 @@ def sketch(slab: Slab, coupling: str, prefix: str = "layout") -> str:
         x, width = middle + start * scale, (stop - start) * scale
         parts.append(f'<rect class="r{level}" x="{x:.1f}" y="{_TOP}" width="{width:.1f}" height="{_HEIGHT}"/>')
         name = ("AT", "Δ", "reservoir")[level]
-        if width < 8 * len(name) + 8:
-            name = name[:1] if width > 12 else ""
-        # The name of a reservoir keeps clear of the hysteresis line beside it.
-        aside = 0.5 * slab.hysteresis * scale * (level == 2) * (-1 if start < 0 else 1)
-        parts.append(_text(x + width / 2 + aside, _TOP + _HEIGHT / 2 + 5, name, "name"))
+        # The name of a reservoir keeps clear of the hysteresis line beside it, and shrinks where room is short.
+        taken = slab.hysteresis * scale if level == RESERVOIR else 0.0
+        size = min(_FONT, (width - taken - 8) / (0.66 * len(name)))
+        if size >= _SMALLEST:
+            aside = 0.5 * taken * (-1 if start < 0 else 1)
+            smaller = f' style="font-size: {size:.1f}px"' if size < _FONT else ""
+            parts.append(_text(x + width / 2 + aside, _TOP + _HEIGHT / 2 + 5, name, "name", smaller))
         parts.append(_arrow(x, x + width, _TOP + _HEIGHT + 16, f"{stop - start:.4g} Å"))
     for sign in (-1, 1):
         x = middle + sign * (slab.outer + slab.hysteresis) * scale
@@ -41,8 +44,8 @@ def _description(slab: Slab, coupling: str, reservoir: float, prefix: str) -> st
     return f'<title id="{prefix}-title">Regions of the box</title><desc id="{prefix}-desc">{text}</desc>'
 
 
-def _text(x: float, y: float, text: str, name: str) -> str:
-    return f'<text class="{name}" x="{x:.1f}" y="{y:.1f}" text-anchor="middle">{text}</text>' if text else ""
+def _text(x: float, y: float, text: str, name: str, style: str = "") -> str:
+    return f'<text class="{name}"{style} x="{x:.1f}" y="{y:.1f}" text-anchor="middle">{text}</text>'
 
 
 def _arrow(start: float, stop: float, y: float, label: str) -> str:
