@@ -16,7 +16,6 @@ import numpy as np
 
 from halocline.errors import RunFailure
 
-
 _UMASK = os.umask(0)
 os.umask(_UMASK)
 
