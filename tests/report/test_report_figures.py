@@ -83,7 +83,7 @@ def test_data_of_the_figure_can_be_taken_away():
     assert "1,2.5,0.1" in data
 
 
-@pytest.mark.parametrize(("low", "high"), [(30.0, 90.0), (0.1, 2.0), (1e-6, 1.0)])
+@pytest.mark.parametrize(("low", "high"), [(30.0, 90.0), (55.0, 130.0), (0.1, 2.0), (1e-6, 1.0)])
 def test_log_axis_always_shows_two_labels_at_least(low, high):
     svg = draw(Figure("k", "T", "x", "y", [Series("s", [0, 1], [low, high])], log_y=True), "p").svg
     ticks = [element.text for element in ElementTree.fromstring(svg).iter("text")]

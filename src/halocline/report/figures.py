@@ -12,7 +12,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from halocline.report.numbers import power_of_ten, typeset
 from halocline.report.palette import FAINT, GRID, INK, MARKERS, SERIES
@@ -214,7 +214,7 @@ def _finish(axes: Axes, figure: Figure, curves: Sequence[Curve]) -> None:
         axes.set_yscale("log")
         low, high = axes.get_ylim()
         # Less than a decade and a half would show one labelled tick or none.
-        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 30 * low else (1.0,)))
+        axes.yaxis.set_major_locator(LogLocator(subs=range(1, 10) if high < 5 * low else (1, 2, 5) if high < 30 * low else (1,)))
         axes.yaxis.set_major_formatter(FuncFormatter(_log_label))
         axes.yaxis.set_minor_formatter(NullFormatter())
     elif any(curve.style == "bars" for curve in curves):
@@ -242,6 +242,8 @@ def _square(axes: Axes, curves: Sequence[Curve], log: bool) -> None:
         axes.xaxis.set_major_formatter(FuncFormatter(_log_label))
         axes.xaxis.set_minor_formatter(NullFormatter())
     else:
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.yaxis.set_major_locator(MaxNLocator(5))
         margin = 0.04 * (high - low) or max(1e-12, 0.04 * abs(low))
         limits = (low - margin, high + margin)
     axes.plot(limits, limits, color=FAINT, linewidth=1.0, linestyle=(0, (2, 2)), zorder=1.5)
