@@ -110,7 +110,8 @@ def radial_distribution(positions: FloatArray, cell: FloatArray, largest: float)
     edges = np.arange(0.0, largest + 1e-9, WIDTH)
     box = np.diag(cell)
     n_beads = positions.shape[1]
-    shells = 4.0 / 3.0 * np.pi * np.diff(edges**3) * n_beads / box.prod()
+    # n - 1 others: in a closed box an ideal gas then has g = 1.
+    shells = 4.0 / 3.0 * np.pi * np.diff(edges**3) * (n_beads - 1) / box.prod()
     samples = np.empty((len(positions), len(shells)))
     for index, configuration in enumerate(positions):
         tree = cKDTree(configuration % box, boxsize=box)
