@@ -9,11 +9,10 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 WORKERS ?= 2
 
-# One thread a process: the work is spread over processes, and a second thread only makes them wait for each other.
+# Linear algebra takes one thread a process: the work is spread over processes, and more threads than cores wait for each other.
 export OMP_NUM_THREADS = 1
 export MKL_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
-export NUMBA_NUM_THREADS = 1
 
 .PHONY: setup demo test test-slow lint lock clean
 
@@ -30,10 +29,10 @@ demo: setup
 	$(BIN)/halocline run examples/01-water --preset tiny
 
 test: setup
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	NUMBA_NUM_THREADS=2 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-slow: setup
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m slow
+	NUMBA_NUM_THREADS=2 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m slow
 
 lint: setup
 	$(BIN)/ruff check .

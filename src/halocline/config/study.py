@@ -171,7 +171,7 @@ class Validation(Section):
 class Execute(Section):
     """Where the work runs."""
 
-    workers: PositiveInt = key(2, "Processes, one thread each.")
+    workers: PositiveInt = key(2, "Cores to use: processes of one thread each, or threads of one process.")
 
 
 class Study(Section):

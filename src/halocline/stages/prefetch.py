@@ -13,6 +13,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from halocline.config.study import Study
+from halocline.execute.threads import use_threads
 from halocline.progress import Lines, Progress
 from halocline.stages.base import Context, Stage
 from halocline.stages.run_folder import RunFolder
@@ -36,6 +37,10 @@ class Prefetches:
         self.processes[name] = process
         self.progress.log(f"{name}: the part that can run now was started in a second process")
         self.folder.event("prefetch started", stage=name, pid=process.pid)
+
+    def running(self) -> int:
+        """Processes at work."""
+        return sum(process.is_alive() for process in self.processes.values())
 
     def wait(self, name: str) -> None:
         """Wait for a stage's process; a failed one only costs time, for the stage does that part itself and reports why."""
@@ -74,6 +79,7 @@ def _work(
     _die_with(parent)
     run_folder = RunFolder(run)
     progress = Lines(lambda line: run_folder.event("prefetch progress", stage=name, text=line), interval=30.0)
+    use_threads(1)
     try:
         stage.prefetch(Context(study, folder, inputs, results, progress))
     except Exception as error:

@@ -12,6 +12,7 @@ from typing import Literal
 
 from halocline.config.study import Study
 from halocline.errors import HaloclineError, RunFailure, UserError
+from halocline.execute.threads import use_threads
 from halocline.files import hash_data, read_json, write_json
 from halocline.progress import Progress, Silent
 from halocline.provenance import describe, now
@@ -140,6 +141,7 @@ class Runner:
             if finished is not None:
                 self.progress.log(f"{name}: up to date. {finished.result.summary}")
                 return finished
+            use_threads(self.study.execute.workers - prefetches.running())
             return self._execute(name, input_hash)
 
     def _prepare_folder(self, name: str) -> None:
