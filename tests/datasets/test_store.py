@@ -150,7 +150,7 @@ def test_a_killed_writer_loses_no_acknowledged_frame_and_leaves_a_readable_datas
         assert set(acknowledged) <= set(stored)
         assert len(set(stored)) == len(stored)
         assert len(stored) <= len(set(acknowledged)) + attempt + 1
-    assert len(acknowledged) > 16
+    assert len(acknowledged) > 4
     with Dataset.open(path) as dataset:
         dataset.append(water_frame(-1 % 10**9))
         stored_count = len(dataset)
