@@ -58,8 +58,8 @@ class Multipoles(Section):
 class DatasetSection(Section):
     """Which configurations are labelled, and how they are divided."""
 
-    molecules: PositiveInt = key(32, "Molecules in a labelled box.")
-    frames: PositiveInt = key(240, "Configurations labelled before the first training.")
+    molecules: PositiveInt = key(40, "Molecules in a labelled box.")
+    frames: PositiveInt = key(200, "Configurations labelled before the first training.")
     temperatures: list[Temperature] = key(["300 K", "370 K"], "Temperatures of the classical MD that makes configurations.")
     trajectories: PositiveInt = key(4, "Independent trajectories per temperature; splits never cut a trajectory.")
     interval: Time = key("250 fs", "Time between configurations of a trajectory.", gt=0)
@@ -71,7 +71,7 @@ class DatasetSection(Section):
 class ActiveLearning(Section):
     """Rounds of: run the trained model, label what it visits, train again."""
 
-    rounds: int = key(2, "Rounds after the first training.", ge=0)
+    rounds: int = key(1, "Rounds after the first training.", ge=0)
     frames: PositiveInt = key(60, "Configurations labelled in a round.")
     length: Time = key("10 ps", "Length of model MD in a round, over all trajectories.", gt=0)
 
@@ -83,7 +83,7 @@ class Model(Section):
     features: PositiveInt = key(64, "Features per atom.")
     layers: PositiveInt = key(2, "Message-passing layers; cut-off times layers is the receptive field.")
     cutoff: Length = key("4.5 A", "Cut-off of a layer.", gt=0)
-    budget: Duration = key("5 min", "Wall time of the first training; a round of active learning takes half of it.", gt=0)
+    budget: Duration = key("4 min", "Wall time of the first training; a round of active learning takes half of it.", gt=0)
     learning_rate: float = key(2e-3, "Peak learning rate of the cosine schedule.", gt=0)
     batch: PositiveInt = key(2, "Frames per optimisation step.")
 
@@ -96,7 +96,7 @@ class MultipoleModel(Section):
     layers: PositiveInt = key(2, "Message-passing layers.")
     cutoff: Length = key("4.5 A", "Cut-off of a layer.", gt=0)
     heads: list[str] = key(["dipole", "polarizability"], "Predicted quantities; `halocline list heads`.")
-    budget: Duration = key("2 min", "Wall time of the training.", gt=0)
+    budget: Duration = key("1 min", "Wall time of the training.", gt=0)
 
 
 class CoarseModel(Section):
@@ -106,8 +106,8 @@ class CoarseModel(Section):
     features: PositiveInt = key(32, "Features per bead.")
     layers: PositiveInt = key(2, "Message-passing layers.")
     cutoff: Length = key("5 A", "Cut-off of a layer.", gt=0)
-    teacher: Time = key("10 ps", "Length of atomistic model MD whose mapped forces train the beads.", gt=0)
-    budget: Duration = key("2 min", "Wall time of the training.", gt=0)
+    teacher: Time = key("8 ps", "Length of atomistic model MD whose mapped forces train the beads.", gt=0)
+    budget: Duration = key("90 s", "Wall time of the training.", gt=0)
 
 
 class RegionsSection(Section):
@@ -131,7 +131,7 @@ class Dynamics(Section):
 
     timestep: Time = key("0.5 fs", "Time step of the BAOAB integrator.", gt=0)
     equilibration: Time = key("5 ps", "Part of each run that is dropped.", ge=0)
-    length: Time = key("60 ps", "Length of the production run, after equilibration.", gt=0)
+    length: Time = key("40 ps", "Length of the production run, after equilibration.", gt=0)
     friction_atomistic: Rate = key("0 /ps", "Langevin friction in AT; zero leaves it Newtonian.", ge=0)
     friction_transition: Rate = key("10 /ps", "Langevin friction in the transition layers.", ge=0)
     friction_reservoir: Rate = key("10 /ps", "Langevin friction in the reservoir.", ge=0)
@@ -146,7 +146,7 @@ class Calibration(Section):
 
     window: Time = key("4 ps", "Length of one iteration.", gt=0)
     discard: Fraction = key("30 %", "First part of each window that is dropped.", ge=0)
-    iterations: PositiveInt = key(8, "Largest number of iterations.")
+    iterations: PositiveInt = key(6, "Largest number of iterations.")
     tolerance: Fraction = key("3 %", "Largest accepted deviation of the mean density in AT and of 3 A blocks in the layer.", gt=0)
     bin: Length = key("0.5 A", "Bin of the density profile and the table.", gt=0)
     smoothing: Length = key("1 A", "Standard deviation of the Gaussian that smooths the profile.", ge=0)
@@ -159,7 +159,7 @@ class Calibration(Section):
 class Validation(Section):
     """Reference run and tolerances of the verdicts."""
 
-    reference: Time = key("60 ps", "Length of the full-resolution reference run, after equilibration.", gt=0)
+    reference: Time = key("40 ps", "Length of the full-resolution reference run, after equilibration.", gt=0)
     density: Fraction = key("3 %", "Tolerance on the mean density in AT.", gt=0)
     peak: Fraction = key("5 %", "Tolerance on the height of the first peak of g(r).", gt=0)
     variance: Fraction = key("15 %", "Tolerance on the variance of the number of molecules in AT.", gt=0)
