@@ -14,7 +14,9 @@ from halocline.potentials.lennard_jones import LennardJones
 from halocline.results import StageResult
 from halocline.stages import _assembly, calibrate, simulate
 from halocline.stages.base import Context
+from halocline.stages.calibrate import Pressures, tension_warning
 from halocline.state import State
+from halocline.units import BAR
 
 STUDY = {
     "system": {"molecules": {"water": 90}, "length": "31 A", "temperature": "250 K"},
@@ -147,3 +149,10 @@ def test_full_resolution_run_sees_everything(context):
         assert all(snapshot.inside.all() for snapshot in record)
         assert {0, 1, 2} == set(np.unique(record.column("level")))
         assert np.all(record.column("heat") == 0.0)
+
+
+@pytest.mark.parametrize(("pressure", "error", "warned"), [(-6576, 353, True), (-1500, 400, False), (-600, 50, False), (900, 100, False)])
+def test_a_liquid_certainly_under_strong_tension_is_warned_about(pressure: float, error: float, warned: bool) -> None:
+    words = tension_warning(Pressures(pressure * BAR, error * BAR, 0.0, 10.0 * BAR, 20.0))
+    assert (words is not None) == warned
+    assert words is None or "-6576" in words

@@ -18,7 +18,7 @@ from halocline.dynamics.monitors import Monitor
 from halocline.dynamics.simulation import Hook, Simulation
 from halocline.files import read_arrays, write_arrays
 from halocline.potentials.base import Potential
-from halocline.results import Figure, Number, Series, StageResult
+from halocline.results import Figure, Number, Series, StageResult, Table
 from halocline.stages._assembly import (
     MONITOR_INTERVAL,
     OpenStart,
@@ -41,6 +41,8 @@ SAMPLE = 20.0
 """fs between samples of the density."""
 ATOM_STEP = 25e-6
 """CPU seconds of an atom and step of the open system, for the estimate."""
+LARGEST_TENSION = 1000.0 * BAR
+"""A liquid under more tension than this is near its spinodal: molecules leave an open region and a cavity forms in it."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,13 @@ class CalibrateStage(Stage):
         details = {"converged": outcome.converged, "windows": len(outcome.windows), "pressures": dataclasses.asdict(pressures)}
         outcome.force.save(context.folder / "thermodynamic_force.json", force_settings(context), details)
         write_open_start(context.folder / "state.h5", OpenStart(outcome.state, outcome.inside))
-        return _result(study, slab, outcome, pressures, first, density_of(start))
+        result = _result(study, slab, outcome, pressures, first, density_of(start))
+        warning = tension_warning(pressures)
+        if warning is not None:
+            context.progress.log(f"warning: {warning}")
+            result.summary += f"; {warning}"
+            result.tables.append(Table("calibration-fails", "State point", ["what", "what to do"], [[warning, TENSION_REMEDY]]))
+        return result
 
     def cost(self, study: Study) -> Cost:
         section = study.calibration
@@ -94,6 +102,21 @@ class CalibrateStage(Stage):
             steps_of(study, time) * 3 * molecules * ATOM_STEP,
             f"two bulk runs of {section.bulk / 1e3:g} ps, at most {section.iterations} windows of {section.window / 1e3:g} ps",
         )
+
+
+def tension_warning(pressures: Pressures) -> str | None:
+    """Words about an atomistic liquid that is too far below its own density to stay whole, or None.
+
+    A closed box holds a stretched liquid together; an open region does not, because its molecules can leave into a
+    reservoir whose pressure is higher.
+    """
+    if pressures.atomistic + 2.0 * pressures.atomistic_error > -LARGEST_TENSION:
+        return None
+    value = Number("", pressures.atomistic / BAR, "bar", pressures.atomistic_error / BAR)
+    return f"the atomistic model is under tension at this density ({value}): the open region may cavitate"
+
+
+TENSION_REMEDY = "Raise system.density towards the density at which this level of theory has no pressure, or use another level."
 
 
 def settings_of(study: Study) -> CalibrationSettings:
