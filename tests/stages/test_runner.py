@@ -140,6 +140,8 @@ def test_a_damaged_result_is_noticed_and_made_again(tmp_path: Path, damage: str)
     assert output.read_text() == before
     assert tallies(tmp_path) == [1, 2, 1, 0], "the same output again leaves later stages current"
     assert tally(tmp_path, "02-label", "pieces") == 10, "whole pieces are kept"
+    aside = [path.read_text() for path in (tmp_path / "superseded").glob("02-label.changed-*/out.txt")]
+    assert aside == (["something else"] if damage == "changed" else []), "what a person may have changed is never deleted"
 
 
 def test_a_second_run_in_the_same_folder_is_refused_with_the_process_that_owns_it(tmp_path: Path) -> None:

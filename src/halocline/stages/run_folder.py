@@ -14,18 +14,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import itertools
 import json
 import os
-import shutil
 import socket
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from halocline.errors import RunFailure, UserError
-from halocline.files import hash_data, hash_file, read_json, write_json
+from halocline.files import CANNOT_WRITE, hash_data, hash_file, read_json, write_json
 from halocline.provenance import now
 from halocline.results import StageResult
 
@@ -155,11 +155,31 @@ class RunFolder:
     def move_aside(self, name: str, label: str) -> Path:
         """Move a stage's folder to ``superseded/``, named after the inputs it belongs to."""
         target = self.path / "superseded" / f"{self.stage(name).name}.{label}"
-        target.parent.mkdir(exist_ok=True)
         if target.exists():
-            shutil.rmtree(target)
+            target = self._unused(target)
+        target.parent.mkdir(exist_ok=True)
         os.replace(self.stage(name), target)
         return target
+
+    def set_aside(self, name: str, files: Sequence[str]) -> Path | None:
+        """Move files that a stage did not write like this to ``superseded/``; a person may have changed them on purpose.
+
+        Returns:
+            Their folder, or None when none of them exists.
+        """
+        found = [file for file in files if (self.stage(name) / file).is_file()]
+        if not found:
+            return None
+        target = self._unused(self.path / "superseded" / f"{self.stage(name).name}.changed")
+        for file in found:
+            (target / file).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(self.stage(name) / file, target / file)
+        return target
+
+    @staticmethod
+    def _unused(path: Path) -> Path:
+        """The first of ``path-1``, ``path-2``, … that does not exist."""
+        return next(place for number in itertools.count(1) if not (place := path.with_name(f"{path.name}-{number}")).exists())
 
     def bring_back(self, name: str, label: str) -> bool:
         """Undo :meth:`move_aside` for inputs that are current again."""
@@ -172,12 +192,12 @@ class RunFolder:
 
 @contextlib.contextmanager
 def disk_errors(where: Path) -> Iterator[None]:
-    """Turn "disk full", "read-only" and "not permitted" into a three-part failure."""
+    """Turn "disk full", "read-only", "not permitted" and "not a folder" into a three-part failure."""
     try:
         yield
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error)  # h5py drops errno
-        if full or error.errno in (errno.EROFS, errno.EACCES):
+        if full or error.errno in CANNOT_WRITE:
             reason = "No space left on device" if full else os.strerror(error.errno or 0)
             remedy = "Free some space or choose another folder with --run, then run the same command again: finished work is kept."
             raise RunFailure(f"cannot write ({reason})", str(error.filename or where), remedy) from error

@@ -160,16 +160,17 @@ class Runner:
             write_json(folder / "stage.json", {"stage": name, "keeps": keeps, "started": now()})
 
     def _finished(self, name: str, input_hash: str) -> Completed | None:
-        """The finished result if it is current and whole; otherwise its mark and its damaged files are removed."""
+        """The finished result if it is current and whole; otherwise its mark is removed and damaged files are moved aside."""
         folder, completed = self.folder.stage(name), self.folder.completed(name)
         if completed and completed.input_hash == input_hash:
             damaged = self.folder.damaged(name, completed)
             if not damaged:
                 return completed
             self.progress.log(f"{name}: {', '.join(damaged)} missing or changed since it was written; the stage runs again")
-            self.folder.event("damaged", stage=name, files=damaged)
-            for path in damaged:
-                (folder / path).unlink(missing_ok=True)
+            kept = self.folder.set_aside(name, damaged)
+            if kept is not None:
+                self.progress.log(f"{name}: what was there is kept in {kept}")
+            self.folder.event("damaged", stage=name, files=damaged, kept=None if kept is None else str(kept))
         (folder / "result.json").unlink(missing_ok=True)
         return None
 
