@@ -7,6 +7,7 @@ import pytest
 from synthetic_records import EDGES, SLAB, ideal_gas_positions, ideal_gas_record, water_topology
 
 from halocline.config.study import Validation
+from halocline.consistency.check import Check
 from halocline.dynamics.record import Snapshot
 from halocline.molecules.water import WATER
 from halocline.observables.base import Setting
@@ -23,7 +24,7 @@ from halocline.observables.rdf import RadialDistribution, element_pairs, slab_fr
 from halocline.observables.statistics import Estimate
 from halocline.observables.temperature import Temperature
 from halocline.observables.tetrahedral import TetrahedralOrder, tetrahedral_order
-from halocline.units import AMU_PER_CUBIC_ANGSTROM
+from halocline.units import AMU_PER_CUBIC_ANGSTROM, BOLTZMANN
 
 COUNT = 100
 
@@ -180,6 +181,36 @@ def test_ledger_of_stationary_energies_does_not_drift(gas):
     counted = ledger.compare(ledger)[1]
     assert counted.value.is_exact
     assert counted.value.value == 0.0
+
+
+def ledger_of(crossings, zero, drift, members=94, rows=200):
+    """A ledger of given crossings (+1 in, -1 out) a row: each gives 0.3 eV of heat, and ``zero`` of either sign; drift in eV a row."""
+    ledger = Ledger(Setting(np.diag(EDGES), water_topology(COUNT), SLAB, 300.0, COUNT / float(np.prod(EDGES))))
+    generator, heat, flips = np.random.default_rng(4), 0.0, 0
+    for row in range(rows):
+        change = crossings[row % len(crossings)]
+        heat, flips, members = heat + zero * change + 0.3 * abs(change), flips + abs(change), members + change
+        noise = 1e-4 * generator.normal()
+        # The potential follows the jumps and the thermostat takes their heat away: kinetic + potential stays at the zeros.
+        books = np.array([50.0 * (row + 1), 10.0, zero * members + drift * row + noise, heat, -0.3 * flips, flips])
+        ledger.store(books=books, capped=np.zeros(3), members=members)
+    return ledger
+
+
+@pytest.mark.parametrize("zero", [0.0, -107.8])
+def test_heat_of_crossings_is_free_of_the_zeros_of_the_energies(zero):
+    power = ledger_of([1, 0, -1, 1, -1, 0], zero, 0.0).power()
+    assert power.value == pytest.approx(0.3 * (4 / 6) / 0.05 / (3 * COUNT), rel=0.02)  # 0.3 eV, four times in six rows of 0.05 ps
+    one_way = ledger_of([1, 0], zero, 0.0)
+    assert not one_way.power().is_usable
+    assert one_way.figures(one_way)[0].series[0].label == "thermostat"
+
+
+def test_drift_of_the_ledger_is_found_whatever_the_zero_of_the_energies():
+    drift = 20e-3 * BOLTZMANN * 300.0 * (3 * COUNT) * 0.05  # eV a row of 0.05 ps: twenty times the tolerance per atom and ps
+    for zero in (0.0, -107.8):
+        found = [Check.of(ledger_of([1, 0], zero, value).compare(None)[0]).verdict().verdict for value in (drift, 0.0)]
+        assert found == ["inconsistent", "consistent"]
 
 
 def test_tetrahedral_order_of_a_tetrahedron_is_one_and_of_a_gas_is_zero():

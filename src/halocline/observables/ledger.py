@@ -23,14 +23,16 @@ class Ledger(Observable):
 
     name = "ledger"
     summary = "closure of the heat ledger, heat of resolution changes, capped pairs"
+    version = 2
 
     def update(self, snapshot: Snapshot) -> None:
         """Configurations carry no energies; see :meth:`read`."""
 
     def read(self, record: Record) -> None:
         columns = [record.column(name) for name in ("time", "kinetic", "potential", "heat", "thermostat", "flips")]
-        for row, capped in zip(np.stack(columns, axis=1), record.column("capped")):
-            self.store(books=row, capped=capped)
+        members = record.column("inside").sum(axis=1)
+        for row, capped, count in zip(np.stack(columns, axis=1), record.column("capped"), members):
+            self.store(books=row, capped=capped, members=count)
 
     @property
     def residual(self) -> np.ndarray:
@@ -42,9 +44,23 @@ class Ledger(Observable):
         """Mean drift of the residual, eV per atom and ps."""
         return self._rate(self.residual)
 
+    def heat(self) -> np.ndarray:
+        """(n_rows,) heat of resolution changes, eV, without the energy of a molecule by itself.
+
+        The two potentials count that energy from different zeros, a hundred eV apart for total energies, and the sum of jumps
+        follows the number of resolved molecules by it. It is the coefficient of that number in a fit of the jumps between rows
+        by changes of the number and by crossings. NaN where molecules crossed, but not in a way that tells the two apart.
+        """
+        heat, flips, members = self.series("books")[:, 3], self.series("books")[:, 5], self.series("members")
+        if not np.ptp(flips):
+            return heat - heat[0]
+        steps = np.stack([np.diff(members), 0.5 * np.diff(flips)], axis=1)
+        (zero, _), _, rank, _ = np.linalg.lstsq(steps, np.diff(heat), rcond=1e-9)
+        return heat - zero * members if rank == 2 else np.full(len(heat), np.nan)
+
     def power(self) -> Estimate:
-        """Heat of resolution changes, eV per atom and ps."""
-        return self._rate(self.series("books")[:, 3])
+        """Heat of resolution changes, eV per atom and ps; see :meth:`heat`."""
+        return self._rate(self.heat())
 
     def _rate(self, values: np.ndarray) -> Estimate:
         """Least-squares slope per atom, eV/ps; its error from the correlated scatter about the line."""
@@ -88,7 +104,12 @@ class Ledger(Observable):
     def figures(self, reference: Observable) -> list[Figure]:
         books = self.series("books")
         time, atoms = books[:, 0] / 1000.0, self.setting.topology.n_atoms
-        curves = (("heat of resolution changes", books[:, 3]), ("thermostat", books[:, 4]), ("residual", self.residual))
+        heat = self.heat()
+        known = [("heat of resolution changes", heat)] if np.all(np.isfinite(heat)) else []
+        curves = [*known, ("thermostat", books[:, 4]), ("residual", self.residual)]
         series = [curve(label, time, 1e3 * (values - values[0]) / atoms) for label, values in curves]
-        caption = "Energy since the start of recording. The residual, what no book explains, should stay flat."
+        caption = (
+            "Energy since the start of recording, the energy of a molecule by itself taken out of the heat. The residual, what no book "
+            "explains, should stay flat."
+        )
         return [Figure("ledger", "Heat ledger of the open run", "time (ps)", "energy (meV/atom)", series, caption)]
