@@ -166,6 +166,27 @@ def test_known_peak_is_found_with_position_and_height():
     assert height.error / height.value < 0.05
 
 
+def test_heights_of_the_same_maximum_are_compared():
+    """A weak maximum before the main one stands out in one run alone: the main one is judged in both."""
+    setting = Setting(np.diag(EDGES), water_topology(COUNT), SLAB, 300.0, COUNT / float(np.prod(EDGES)), "full", 40)
+    runs = []
+    for shoulder in (0.0, 0.6):
+        rdf, generator = RadialDistribution(setting), np.random.default_rng(6)
+        shape = 1.0 + 1.5 * np.exp(-(((rdf.radius - 3.4) / 0.3) ** 2)) + shoulder * np.exp(-(((rdf.radius - 2.0) / 0.15) ** 2))
+        atoms = np.array([COUNT, 2 * COUNT])
+        uniform = 0.99 * COUNT**2 / setting.volume * rdf.shells
+        for _ in range(40):
+            counts = np.tile(uniform * shape * (1 + 0.02 * generator.normal(size=rdf.bins)), (3, 1))
+            zeros = np.zeros_like(counts)
+            rdf.store(counts=counts, slab_counts=zeros, atoms=atoms, slab_atoms=atoms, offsets=np.zeros(2))
+        runs.append(rdf)
+    open_run, reference = runs[1], runs[0]
+    assert open_run.peak(0)[0].value == pytest.approx(2.0, abs=0.05)
+    height = open_run.compare(reference)[0]
+    assert height.reference.value == pytest.approx(2.5, rel=0.03)
+    assert height.value.value == pytest.approx(2.5, rel=0.03)
+
+
 def test_temperatures_of_independent_samples(gas):
     temperature = observe(Temperature, gas)
     assert all(within(region, 300.0) for region in temperature.regions())

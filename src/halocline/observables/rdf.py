@@ -173,11 +173,19 @@ class RadialDistribution(Observable):
         scale = self._normalise(np.append(np.ones(self.bins), columns[:, -1].mean()))
         return np.nan_to_num(column_errors(columns[:, :-1])) * scale
 
-    def peak(self, index: int) -> tuple[Estimate, Estimate]:
-        """Position (Å) and height of the first maximum, from a quartic through the bins around it."""
+    def maximum(self, index: int) -> int | None:
+        """Bin of the first maximum that stands out, or None."""
+        return first_maximum(self.g(index), self.errors(index))
+
+    def peak(self, index: int, centre: int | None = None) -> tuple[Estimate, Estimate]:
+        """Position (Å) and height of a maximum, from a quartic through the bins around it.
+
+        Args:
+            index: of the pair of elements.
+            centre: bin to look around; that of the first maximum if not given.
+        """
         unknown = Estimate(math.nan, math.nan, 0.0)
-        curve = self.g(index)
-        centre = first_maximum(curve, self.errors(index))
+        centre = self.maximum(index) if centre is None else centre
         half = round(_WINDOW / BIN)
         if centre is None or centre < half or centre + half >= self.bins:
             return unknown, unknown
@@ -204,7 +212,9 @@ class RadialDistribution(Observable):
         assert isinstance(reference, RadialDistribution)
         source, claims = "full-resolution run", list[Comparison | list[Comparison]]()
         for index, pair in enumerate(self.pairs):
-            height, expected = self.peak(index)[1], reference.peak(index)[1]
+            # The same maximum in both: a weak one may stand out in one run and be passed over in the other.
+            place = reference.maximum(index)
+            height, expected = self.peak(index, place)[1], reference.peak(index, place)[1]
             tolerance = self.setting.tolerances.peak * expected.value
             claims.append(Comparison(f"first peak of {pair.name}, height", height, expected, tolerance, "", source, _REMEDY))
             name = f"integrated difference of {pair.name}"
