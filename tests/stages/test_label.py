@@ -20,6 +20,7 @@ from halocline.molecules.water import WATER
 from halocline.reference.analytic import AnalyticEngine
 from halocline.reference.base import NotConverged, ReferenceEngine
 from halocline.results import StageResult
+from halocline.stages._label_records import label_times, note_time
 from halocline.stages.base import Context
 from halocline.stages.label import LabelStage, check_engine, cut_clusters, label_frames
 from halocline.state import State
@@ -129,6 +130,14 @@ def test_labelling_survives_sigkill(tmp_path):
     stored = list(Dataset.open(tmp_path / "a.h5"))
     assert [frame.state.positions[0, 0] for frame in stored] == [frame.state.positions[0, 0] for frame in frames]
     assert sum('"a.h5"' in line for line in (tmp_path / "label_times.jsonl").read_text().splitlines()) <= 40 + rounds
+
+
+def test_a_torn_line_among_the_timings_costs_that_timing_alone(tmp_path):
+    (tmp_path / "label_times.jsonl").write_text('{"store": "a.h5", "key": "1", "seconds": 2.5}\n{"store": "a.h5", "ke')
+    note_time(tmp_path / "a.h5", "2", 1.0)
+    note_time(tmp_path / "a.h5", "3", 3.0)
+    note_time(tmp_path / "b.h5", "3", 9.0)
+    assert label_times(tmp_path / "a.h5") == [2.5, 3.0]
 
 
 def test_failures_are_recorded_counted_and_not_repeated(tmp_path):
@@ -254,4 +263,4 @@ def test_the_stage_refuses_impossible_labels_before_any_work(tmp_path):
 def test_the_cost_grows_with_the_number_and_size_of_frames():
     small, large = Study(), Study(dataset={"frames": 480, "molecules": 64})
     assert LabelStage().cost(large).cpu_seconds > 2 * LabelStage().cost(small).cpu_seconds > 0
-    assert "240 configurations with tblite (GFN1-xTB)" in LabelStage().cost(small).what
+    assert f"{Study().dataset.frames} configurations with tblite (GFN1-xTB)" in LabelStage().cost(small).what

@@ -56,7 +56,8 @@ def run_in_process(folder: Path, **environment: str) -> subprocess.CompletedProc
 def test_each_stage_runs_once_and_reads_the_files_of_those_before(tmp_path: Path) -> None:
     results = runner(tmp_path).run("validate")
     assert list(results) == ["build", "label", "simulate", "validate"]
-    assert (tmp_path / "06-simulate" / "out.txt").read_text() == "[build seed=1][label seed=1]0123456789[simulate seed=1][length=60000]"
+    written = f"[build seed=1][label seed=1]0123456789[simulate seed=1][length={Study().dynamics.length:g}]"
+    assert (tmp_path / "06-simulate" / "out.txt").read_text() == written
     again = runner(tmp_path).run("validate")
     assert tallies(tmp_path) == [1, 1, 1, 1]
     assert [result.to_json() for result in again.values()] == [result.to_json() for result in results.values()]
@@ -285,7 +286,7 @@ def test_every_error_of_the_runner_has_three_parts(tmp_path: Path) -> None:
     assert all([caught.value.what, caught.value.where, caught.value.remedy])
 
 
-def test_a_prefetching_process_dies_with_its_parent(tmp_path: Path) -> None:
+def test_a_prefetching_process_leaves_interrupts_to_its_parent_and_dies_with_it(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path; from toy_stages import toy_stages, Validate; from halocline.config.load import validate\n"
         "import time\nfrom halocline.stages.runner import Runner\n"
@@ -303,8 +304,11 @@ def test_a_prefetching_process_dies_with_its_parent(tmp_path: Path) -> None:
         time.sleep(0.1)
     assert begun.exists()
     (child,) = [event["pid"] for event in RunFolder(tmp_path).events() if event["event"] == "prefetch started"]
+    stat = Path(f"/proc/{child}/stat")
+    os.kill(child, signal.SIGINT)
+    time.sleep(0.3)
+    assert stat.read_text().rpartition(")")[2].split()[0] != "Z"
     parent.kill()
     parent.wait()
     time.sleep(0.5)
-    stat = Path(f"/proc/{child}/stat")
     assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"

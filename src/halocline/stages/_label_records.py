@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections import Counter
@@ -72,5 +73,11 @@ def label_times(store: Path) -> list[float]:
     """Wall seconds of all labels of a store, over all sessions."""
     path = store.with_name(TIMES)
     lines = path.read_text().splitlines() if path.exists() else []
-    records = [json.loads(line) for line in lines if line.endswith("}")]  # a killed writer may leave half a line
-    return [record["seconds"] for record in records if record["store"] == store.name]
+    seconds = []
+    for line in lines:
+        # A killed writer or a full disk leaves half a line, to which the next record is appended; timings are worth no failure.
+        with contextlib.suppress(json.JSONDecodeError, KeyError, TypeError):
+            record = json.loads(line)
+            if record["store"] == store.name:
+                seconds.append(float(record["seconds"]))
+    return seconds

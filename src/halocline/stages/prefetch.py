@@ -76,6 +76,7 @@ def _work(
     run: Path,
     parent: int,  # type: ignore[type-arg]
 ) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Control-C reaches the whole group; the parent ends this process and says so once
     _die_with(parent)
     run_folder = RunFolder(run)
     progress = Lines(lambda line: run_folder.event("prefetch progress", stage=name, text=line), interval=30.0)
