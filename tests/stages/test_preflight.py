@@ -12,6 +12,7 @@ from halocline.config.presets import NAMES, preset
 from halocline.config.study import Study
 from halocline.errors import UserError
 from halocline.stages.preflight import label_counts, labelled_edge, preflight
+from halocline.stages.train import TrainStage
 from halocline.systems.packing import study_edges
 
 GEOMETRY: dict[str, dict[str, object]] = {
@@ -127,6 +128,24 @@ def test_an_engine_that_cannot_provide_a_label_is_refused_and_others_named() -> 
     assert "pyscf" in error.remedy
 
 
+@pytest.mark.parametrize(
+    ("sections", "where", "words"),
+    [
+        ({"reference": {"method": "GFN3-xTB"}}, "reference", "GFN3-xTB"),
+        ({"reference": {"engine": "pyscf", "method": "PBE", "quantities": ["energy", "forces"]}}, "reference", "periodic"),
+        ({"multipoles": {"method": "no-such-functional"}}, "multipoles", "no-such-functional"),
+        ({"multipoles": {"engine": "tblite", "quantities": ["dipole"]}, "multipole_model": {"heads": ["dipole"]}}, "multipoles", "PBE"),
+        ({"multipoles": {"clusters": 5}}, "multipoles.clusters", "8 trajectories"),
+    ],
+)
+def test_what_would_stop_the_label_stage_is_refused_before_anything_is_built(
+    sections: dict[str, dict[str, object]], where: str, words: str
+) -> None:
+    error = refused(study(**sections))
+    assert error.where == f"study file: {where}"
+    assert words in error.what
+
+
 @pytest.mark.parametrize("quantities", [[], ["energy"], ["forces"], ["energy", "force"]])
 def test_labels_that_training_needs_must_be_asked_for(quantities: list[str]) -> None:
     assert "reference.quantities" in refused(study(reference={"quantities": quantities})).where
@@ -155,7 +174,16 @@ def test_a_missing_program_is_refused_with_what_to_install(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(
-    "dataset", [{"trajectories": 1}, {"frames": 5}, {"valid": "60 %", "test": "40 %"}, {"trajectories": 2, "temperatures": ["300 K"]}]
+    "dataset",
+    [
+        {"trajectories": 1},
+        {"frames": 5},
+        {"valid": "60 %", "test": "40 %"},
+        {"valid": "50 %", "test": "49 %", "trajectories": 2},
+        {"valid": "0 %"},
+        {"test": "0 %"},
+        {"trajectories": 2, "temperatures": ["300 K"]},
+    ],
 )
 def test_a_dataset_that_leaves_a_split_empty_is_refused(dataset: dict[str, object]) -> None:
     assert "dataset." in refused(study(dataset=dataset)).where
@@ -170,7 +198,9 @@ def test_label_counts_add_up_to_the_frames_asked_for() -> None:
     loaded = Study()
     rows = label_counts(loaded)
     boxes = sum(row["count"] for row in rows if "clusters" not in row["frames"])
-    assert boxes == loaded.dataset.frames + loaded.active_learning.rounds * loaded.active_learning.frames
+    learning = loaded.active_learning
+    assert boxes == loaded.dataset.frames + learning.rounds * learning.frames + learning.frames // 2
+    assert f" {learning.rounds * learning.frames + learning.frames // 2} labels" in TrainStage().cost(loaded).what
     assert rows[-1]["count"] == loaded.multipoles.clusters
 
 

@@ -32,7 +32,7 @@ class System(Section):
     density: Density = key("0.997 g/cm3", "Mass density; fixes the cross-section of the box.", gt=0)
     length: Length = key("48 A", "Edge of the box along x, the direction in which the resolution changes.", gt=0)
     temperature: Temperature = key("300 K", "Temperature of the simulations.", gt=0)
-    seed: int = key(1, "Seed of every random number of the study.")
+    seed: int = key(1, "Seed of every random number of the study.", ge=0)
 
 
 class Reference(Section):

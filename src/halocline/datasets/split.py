@@ -42,7 +42,7 @@ def split_trajectories(
     if len(names) < n_valid + n_test + 1:
         what = f"{len(names)} trajectories cannot give {n_valid} for validation, {n_test} for testing and one for training"
         remedy = "Raise dataset.trajectories to 3 or more, or lower dataset.valid and dataset.test."
-        raise UserError(what, "dataset", remedy)
+        raise UserError(what, "study file: dataset.trajectories", remedy)
     rng = np.random.default_rng(seed)
     shuffled = [names[index] for index in rng.permutation(len(names))]
     groups: dict[str, list[str]] = {}

@@ -8,8 +8,10 @@ from typing import Any
 
 from halocline import registry
 from halocline.config.study import MultipoleModel, Multipoles, Reference, Study
+from halocline.datasets.split import split_trajectories
 from halocline.errors import UserError
 from halocline.labels import QUANTITIES
+from halocline.reference.base import make_engine
 from halocline.stages.build import plan_trajectories
 from halocline.systems.packing import study_edges
 from halocline.units import format_quantity
@@ -38,8 +40,10 @@ def preflight(study: Study, stages: Collection[str] | None = None) -> list[str]:
         check_networks(study)
         check_labels_suffice(study)
     if stages is None or "label" in stages:
-        check_engine(study.reference, "reference")
-        check_engine(study.multipoles, "multipoles")
+        droplets = study.dataset.droplets
+        kinds = [kind for kind, wanted in ((True, droplets < 1), (False, droplets > 0)) if wanted]
+        check_engine(study.reference, "reference", kinds)
+        check_engine(study.multipoles, "multipoles", [False])
     return notes
 
 
@@ -51,8 +55,8 @@ def check_species(study: Study) -> None:
         registry.get("molecules", name, f"study file: system.molecules.{name}")
 
 
-def check_engine(section: Reference | Multipoles, name: str) -> None:
-    """The engine exists, is installed and provides every requested label."""
+def check_engine(section: Reference | Multipoles, name: str, periodic: Collection[bool]) -> None:
+    """The engine exists, is installed, knows its method, and provides every requested label for boxes (True) and clusters (False)."""
     engine = registry.get("engines", section.engine, f"study file: {name}.engine")
     where = f"study file: {name}.quantities"
     unknown = [quantity for quantity in section.quantities if quantity not in QUANTITIES]
@@ -70,6 +74,14 @@ def check_engine(section: Reference | Multipoles, name: str) -> None:
     missing = engine.missing()
     if missing:
         raise UserError(f"engine '{section.engine}' is not installed here", f"study file: {name}.engine", missing)
+    try:
+        made = make_engine(section)
+        empty = [kind for kind in periodic if not made.check_request(section.quantities, kind)]
+    except UserError as error:
+        raise UserError(f"engine '{section.engine}': {error.what}", f"study file: {name}", error.remedy) from error
+    if empty:
+        frames = "periodic boxes" if empty[0] else "clusters"
+        raise UserError(f"{', '.join(section.quantities)} have no meaning for {frames}", where, "Ask for energy and forces as well.")
 
 
 def check_labels_suffice(study: Study) -> None:
@@ -108,8 +120,12 @@ def check_networks(study: Study) -> None:
 
 
 def check_splits(study: Study) -> None:
-    """Training, validation and test each get at least one trajectory."""
+    """Training, validation and test each get at least one trajectory, of boxes and of clusters."""
     dataset = study.dataset
+    for name in ("valid", "test"):
+        if getattr(dataset, name) <= 0:
+            what = f"dataset.{name} is 0 %: nothing is held back, so no error could be trusted"
+            raise UserError(what, f"study file: dataset.{name}", "Hold back about 15 %.")
     if dataset.valid + dataset.test >= 1:
         raise UserError(
             f"dataset.valid {dataset.valid:.0%} and dataset.test {dataset.test:.0%} leave nothing to train on",
@@ -128,6 +144,14 @@ def check_splits(study: Study) -> None:
             f"{dataset.frames} frames from {trajectories} trajectories leave some empty",
             "study file: dataset.frames",
             f"Ask for at least {trajectories} frames, or fewer trajectories.",
+        )
+    # The very function that will divide them decides whether they can be divided.
+    split_trajectories([str(index) for index in range(trajectories)], dataset.valid, dataset.test, study.system.seed)
+    if study.multipoles.clusters < trajectories:
+        raise UserError(
+            f"{study.multipoles.clusters} clusters from {trajectories} trajectories leave a part of the split without any",
+            "study file: multipoles.clusters",
+            f"Ask for at least {trajectories} clusters, or fewer trajectories.",
         )
 
 
@@ -220,11 +244,13 @@ def label_counts(study: Study) -> list[dict[str, Any]]:
     dataset = study.dataset
     droplets = int(dataset.frames * dataset.droplets)
     rounds = study.active_learning.rounds * study.active_learning.frames
+    fresh = max(1, study.active_learning.frames // 2)
     boxes, clusters = list(study.reference.quantities), list(study.multipoles.quantities)
     rows = [
         {"frames": f"boxes of {dataset.molecules} molecules", "count": dataset.frames - droplets, "quantities": boxes},
         {"frames": "droplets", "count": droplets, "quantities": boxes},
         {"frames": f"active learning, {study.active_learning.rounds} rounds", "count": rounds, "quantities": boxes},
+        {"frames": "fresh ones that only measure the last model", "count": fresh, "quantities": boxes},
         {
             "frames": f"clusters of {', '.join(map(str, study.multipoles.sizes))}",
             "count": study.multipoles.clusters,

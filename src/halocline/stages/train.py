@@ -70,7 +70,7 @@ class TrainStage(Stage):
         atoms = 3 * sum(study.system.molecules.values())
         teacher = study.coarse_model.teacher / study.dynamics.timestep * atoms * ATOM_STEP
         sampling = (rounds + 1) * study.active_learning.length / study.dynamics.timestep * 3 * study.dataset.molecules * ATOM_STEP
-        labels = round((rounds + 0.5) * study.active_learning.frames)
+        labels = rounds * study.active_learning.frames + max(1, study.active_learning.frames // 2)
         words = f"{1 + rounds} trainings of the atomistic model, {labels} labels in {rounds + 1} rounds, 2 further models"
         return Cost(training + teacher + sampling + 2.0 * labels, words)
 
