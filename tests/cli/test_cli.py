@@ -129,10 +129,13 @@ def test_doctor_names_every_part_and_a_remedy_for_what_is_missing(capsys: pytest
     assert all(item["ok"] or item["remedy"] for item in findings.values())
 
 
-def test_doctor_fails_when_a_required_part_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setitem(sys.modules, "tblite", None)
+@pytest.mark.parametrize(("module", "package"), [("tblite", "tblite"), ("torch", "torch"), ("packmol.cli", "packmol")])
+def test_doctor_fails_when_a_required_part_is_missing(
+    module: str, package: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
     assert run(["doctor"]) == 1
-    assert "pip install tblite" in capsys.readouterr().out
+    assert f"pip install {package}" in capsys.readouterr().out
 
 
 def test_run_ends_with_results_and_status_shows_them(study: Path, toys: None, capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,10 +54,12 @@ def _torch() -> Finding:
 
 
 def _threads() -> Finding:
-    import torch
-
     from halocline.provenance import usable_cores
 
+    try:
+        import torch
+    except ImportError:
+        return Finding("threads", f"{usable_cores()} cores usable", True, "")
     return Finding("threads", f"{usable_cores()} cores usable, torch takes {torch.get_num_threads()}", True, "")
 
 
@@ -71,16 +73,13 @@ def _package(name: str, remedy: str) -> Finding:
 
 
 def _packmol() -> Finding:
-    path = shutil.which("packmol") or shutil.which("packmol", path=str(_scripts()))
-    if path:
-        return Finding("packmol", _version("packmol") or path, True, "")
-    return Finding("packmol", "missing", False, "pip install packmol")
+    """The program that ``build`` starts is the one inside the package, not one on the path."""
+    try:
+        from packmol.cli import get_binary_path
 
-
-def _scripts() -> str:
-    import sysconfig
-
-    return sysconfig.get_path("scripts")
+        return Finding("packmol", _version("packmol") or str(get_binary_path()), get_binary_path().exists(), "pip install packmol")
+    except (ImportError, OSError) as error:
+        return Finding("packmol", f"missing ({error})", False, "pip install packmol")
 
 
 def _version(name: str) -> str:
