@@ -129,6 +129,12 @@ def test_warm_start_has_the_integral_of_the_pressure_difference():
     np.testing.assert_allclose(inner, inner[0])
 
 
+def test_warm_start_over_no_bin_is_refused():
+    force = ThermodynamicForce(("water",), 24.0, 0.5, (6.0, 16.0))
+    with pytest.raises(UserError, match="no bin"):
+        force.warm_start(np.array([-0.02]), 16.0, 16.0)
+
+
 def test_window_beyond_half_the_box_is_refused():
     with pytest.raises(UserError, match="does not fit"):
         ThermodynamicForce(("water",), 24.0, 0.5, (6.0, 25.0))

@@ -131,9 +131,15 @@ class ThermodynamicForce:
         Args:
             inward_integral: (n_species,) INT F_in dx, eV.
             start, stop: distances, Å; cut to the window.
+
+        Raises:
+            UserError: no bin of the table lies between them.
         """
         low, high = max(start, self.window[0]), min(stop, self.window[1])
         covered = np.clip(np.minimum(self.edges[1:], high) - np.maximum(self.edges[:-1], low), 0.0, None) * self.in_window()
+        if not covered.any():
+            remedy = "Make calibration.bin smaller, or calibration.margin or regions.transition larger."
+            raise UserError(f"no bin of the thermodynamic force lies between {low:g} and {high:g} A", "calibration.bin", remedy)
         self.tables = -np.outer(inward_integral, covered / covered.sum() / self.width)
         # Interpolation and the ends of the window change the integral by some per cent: scale it back.
         scale = np.divide(inward_integral, self.inward_integral(), out=np.ones(len(self.species)), where=self.inward_integral() != 0)

@@ -140,7 +140,8 @@ def warm_start(study: Study, slab: Slab, start: State, pressures: Pressures) -> 
     window = (slab.atomistic, slab.outer + margin)
     force = ThermodynamicForce(start.topology.species, 0.5 * slab.length, study.calibration.bin, window)
     integral = (pressures.atomistic - pressures.reservoir) / density_of(start)
-    reach = min(margin, 0.5 * slab.transition)
+    # Without a margin the force acts inside the layer alone, and still needs a few bins to act in.
+    reach = min(max(margin, 4.0 * force.width), 0.5 * slab.transition)
     force.warm_start(np.full(len(force.species), integral), slab.outer - reach, slab.outer + margin)
     return force
 
