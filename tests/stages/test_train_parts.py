@@ -4,15 +4,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from MDAnalysis.lib.distances import self_capped_distance
+from random_models import random_model
 
+from halocline.config.study import Study
 from halocline.datasets.frame import Frame
 from halocline.errors import RunFailure
+from halocline.files import write_json
+from halocline.models.model import Model
 from halocline.molecules.base import build_topology
 from halocline.molecules.water import WATER
 from halocline.progress import Silent
-from halocline.stages import _sampling
-from halocline.stages._active_learning import split_round
+from halocline.stages import _active_learning, _sampling
+from halocline.stages._active_learning import run_round, split_round
 from halocline.stages._coarse import BeadHook, bead_frames, judge_structure, radial_distribution
 from halocline.stages._sampling import Job, Sampled, sample_frames
 from halocline.state import State
@@ -88,6 +93,32 @@ def test_a_round_is_split_by_trajectory_and_small_rounds_are_all_training() -> N
     assert not {frame.trajectory for frame in train} & {frame.trajectory for frame in valid}
     assert len(train) + len(valid) == len(frames)
     assert split_round(frames[:6])[1] == []
+
+
+def test_the_error_of_a_round_counts_the_frames_that_are_too_distorted_to_learn_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that is perfect on tame frames and blind to the distorted ones it visits is not called perfect."""
+    frames = []
+    for number in range(5):
+        state = water_box(number)
+        forces = np.zeros((12, 3)) if number else np.full((12, 3), 30.0)
+        frames.append(Frame(state, {"energy": np.array(0.0), "forces": forces}, trajectory=f"round-0-{number}", level={"engine": "test"}))
+    place = tmp_path / "round-0"
+    place.mkdir()
+
+    def store_labels(sampled, engine, quantities, store, *_: object) -> None:
+        store.extend(frames)
+
+    monkeypatch.setattr(_active_learning, "label_frames", store_labels)
+    monkeypatch.setattr(_active_learning, "make_engine", lambda _: None)
+    monkeypatch.setattr(_active_learning, "_sample_once", lambda *_: write_json(place / "stopped_early.json", []))
+    blind = random_model("atoms")
+    blind.save(tmp_path / "blind.safetensors")
+    monkeypatch.setattr(Model, "energy_and_forces", lambda self, graph: (torch.zeros(1), torch.zeros(12, 3)))
+    outcome, kept = run_round(Study(), tmp_path / "blind.safetensors", [], 0, 5, place, Silent())
+    assert (outcome.frames, outcome.dropped, len(kept)) == (5, 1, 4)
+    assert outcome.error.value == pytest.approx(1000.0 * 30.0 / np.sqrt(5))
 
 
 def job(name: str) -> Job:

@@ -35,7 +35,7 @@ class Round:
         number: 0 for the first model.
         frames: labelled configurations; of these ``dropped`` with forces beyond :data:`LARGEST_FORCE`.
         failures: trajectories that stopped early, in words.
-        error: root mean square force error per component of the model that visited them.
+        error: root mean square force error per component of the model that visited them, on all of them.
         spread: root mean square of the labelled force components, meV/Å.
     """
 
@@ -81,7 +81,8 @@ def run_round(
             f"all {len(labelled)} configurations of round {number} have forces above {LARGEST_FORCE} eV/A", str(folder), remedy
         )
     stopped = read_json(folder / "stopped_early.json")
-    numbers = {number.name: number for number in evaluate_energy_forces(Model.load(model), kept).numbers}
+    # All of them: leaving out the frames that a bad model visits would flatter it.
+    numbers = {number.name: number for number in evaluate_energy_forces(Model.load(model), labelled).numbers}
     error, spread = numbers["force error (RMSE by component)"], numbers["root mean square of the labels"]
     result = Round(number, len(labelled), len(labelled) - len(kept), stopped, error, spread.value)
     write_json(folder / "round.json", asdict(result))
