@@ -68,6 +68,19 @@ def test_a_liquid_differs_from_itself_by_noise_and_from_a_lattice_by_far_more() 
     assert other[0].value > 10 * same[0].value
 
 
+def test_error_of_the_ratio_of_peaks_is_that_of_a_ratio() -> None:
+    """Peaks of height ten: the ratio is known to their relative, not to their absolute error."""
+    cell, generator = np.eye(3) * 20.0, np.random.default_rng(8)
+    grid = np.stack(np.meshgrid(*[np.arange(5) * 4.0] * 3, indexing="ij"), -1).reshape(-1, 3)
+
+    def crystal() -> np.ndarray:
+        return grid + generator.normal(0, 0.1, (80, 125, 3))
+
+    ratios = [judge_structure(cell, crystal(), crystal())[1][1] for _ in range(8)]
+    found, stated = np.std([number.value for number in ratios], ddof=1), np.mean([number.error for number in ratios])
+    assert 0.4 < found / stated < 2.0
+
+
 def test_bead_frames_carry_the_species_and_the_forces() -> None:
     box = water_box(6)
     arrays = {"positions": np.zeros((2, 4, 3)), "forces": np.ones((2, 4, 3))}

@@ -139,16 +139,13 @@ def judge_structure(cell: FloatArray, teacher: FloatArray, beads: FloatArray) ->
     caption = "Centre-of-mass g(r) of MD with the atomistic model and with the beads, at full resolution each."
     figure = Figure("bead-structure", "Structure of the bead liquid", "r (A)", "g(r)", series, caption)
     peak = int(np.argmax(g_teacher))
-    height = float(g_beads[max(0, peak - 3) : peak + 4].max())
+    first = max(0, peak - 3)
+    top = first + int(np.argmax(g_beads[first : peak + 4]))
+    ratio = float(g_beads[top] / g_teacher[peak])
+    ratio_error = float(np.hypot(e_beads[top], ratio * e_teacher[peak]) / g_teacher[peak])
     blocks = min(10, len(teacher), len(beads))
     numbers = [
         Number("mean |difference| of bead g(r)", difference, "", noise, blocks),
-        Number(
-            "bead first peak / mapped first peak",
-            height / float(g_teacher[peak]),
-            "",
-            float(np.hypot(e_beads[peak], e_teacher[peak])),
-            blocks,
-        ),
+        Number("bead first peak / mapped first peak", ratio, "", ratio_error, blocks),
     ]
     return figure, numbers
