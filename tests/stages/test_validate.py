@@ -239,6 +239,13 @@ def test_missing_fresh_frames_leave_the_model_undecided():
     assert (bad.verdict, bad.value) == ("inconsistent", pytest.approx(0.3))
 
 
+def test_few_fresh_frames_ask_for_frames_and_not_for_a_longer_run():
+    verdict = model_against_quantum(StageResult("", [Number(FRESH_ERROR, 90.0, "meV/A", 4.0, 6.0)]), 0.15)
+    assert verdict.verdict == "undecided"
+    assert "active_learning.frames" in verdict.needed
+    assert "longer" not in verdict.needed
+
+
 def test_observation_is_read_back_only_for_the_same_record(tmp_path):
     generator, topology = np.random.default_rng(1), water_topology(10)
     values = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -43,7 +44,10 @@ def model_against_quantum(train: StageResult | None, tolerance: float) -> Verdic
     value = Estimate(number.value, error, number.n_effective or 0.0).scaled(scale)
     remedy = "Label more configurations (dataset.frames, active_learning.frames) or train longer (model.budget)."
     comparison = Comparison(name, value, Estimate(0.0), tolerance, "eV/A", "quantum forces", remedy)
-    return Check.of(comparison).verdict()
+    verdict = Check.of(comparison).verdict()
+    if verdict.verdict == "undecided":
+        return replace(verdict, needed="Label more frames of more trajectories: active_learning.frames, dataset.trajectories.")
+    return verdict
 
 
 def resolution_error(coupling: Coupling, record: Record, progress: Progress) -> tuple[Comparison, list[Figure]]:
