@@ -36,7 +36,7 @@ from halocline.reference.base import ReferenceEngine
 class Springs(ReferenceEngine):
     name = "springs"
     summary = "all pairs of a cluster joined by springs"
-    provides = frozenset({"energy", "forces"})
+    provides = frozenset({"energy", "forces", "homo"})
     periodic = False
     molecular = True
 
@@ -51,7 +51,7 @@ class Springs(ReferenceEngine):
         distance = np.linalg.norm(delta, axis=-1) + np.eye(len(delta))
         stretch = np.where(np.eye(len(delta), dtype=bool), 0.0, distance - 1.5)
         forces = -(stretch / distance)[:, :, None] * delta
-        return {"energy": np.asarray(0.25 * (stretch**2).sum()), "forces": forces.sum(axis=1)}
+        return {"energy": np.asarray(0.25 * (stretch**2).sum()), "forces": forces.sum(axis=1), "homo": np.asarray(-1.0)}
 ''',
     ),
     "models": (
@@ -180,9 +180,8 @@ def test_one_new_file_can_be_named_in_a_study(plugins: Path) -> None:
     names = {
         "system": {"molecules": {"water": 400, "neon": 4}},
         "coupling": {"name": "plain"},
-        "coarse_model": {"name": "meanfield"},
-        "multipoles": {"engine": "springs", "quantities": ["energy"]},
-        "multipole_model": {"heads": ["energy"]},
+        "multipoles": {"engine": "springs", "quantities": ["homo"]},
+        "multipole_model": {"name": "meanfield", "heads": ["homo"]},
     }
     preflight(validate(names, "test"))
     lacking = {**names, "reference": {"engine": "springs"}}

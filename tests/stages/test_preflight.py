@@ -136,9 +136,18 @@ def test_an_engine_that_cannot_provide_a_label_is_refused_and_others_named() -> 
         ({"multipoles": {"method": "no-such-functional"}}, "multipoles", "no-such-functional"),
         ({"multipoles": {"engine": "tblite", "quantities": ["dipole"]}, "multipole_model": {"heads": ["dipole"]}}, "multipoles", "PBE"),
         ({"multipoles": {"clusters": 5}}, "multipoles.clusters", "8 trajectories"),
+        ({"multipoles": {"sizes": []}}, "multipoles.sizes", "[]"),
+        ({"multipoles": {"sizes": [1, 50]}}, "multipoles.sizes", "[1, 50]"),
+        ({"model": {"name": "painn"}}, "model.name", "kernel"),
+        ({"coarse_model": {"name": "painn"}}, "coarse_model.name", "kernel"),
+        ({"multipole_model": {"heads": ["energy"]}}, "multipole_model.heads", "energy"),
+        ({"multipole_model": {"heads": []}}, "multipole_model.heads", "[]"),
+        ({"dataset": {"droplets": "100 %"}}, "dataset.droplets", "no periodic box"),
+        ({"validation": {"reference": "1 fs"}}, "validation.reference", "1 fs"),
+        ({"calibration": {"window": "0.1 fs"}}, "calibration.window", "0.1 fs"),
     ],
 )
-def test_what_would_stop_the_label_stage_is_refused_before_anything_is_built(
+def test_what_would_stop_a_later_stage_is_refused_before_anything_is_built(
     sections: dict[str, dict[str, object]], where: str, words: str
 ) -> None:
     error = refused(study(**sections))

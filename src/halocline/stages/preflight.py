@@ -11,6 +11,7 @@ from halocline.config.study import MultipoleModel, Multipoles, Reference, Study
 from halocline.datasets.split import split_trajectories
 from halocline.errors import UserError
 from halocline.labels import QUANTITIES
+from halocline.models.schnet import SchNet
 from halocline.reference.base import make_engine
 from halocline.stages.build import plan_trajectories
 from halocline.systems.packing import study_edges
@@ -93,8 +94,12 @@ def check_labels_suffice(study: Study) -> None:
                 "study file: reference.quantities",
                 f"Add '{quantity}' to reference.quantities.",
             )
-    for quantity in study.multipole_model.heads:
-        if quantity in QUANTITIES and quantity not in study.multipoles.quantities:
+    heads = study.multipole_model.heads
+    if not heads or any(head == "energy" or head not in QUANTITIES for head in heads):
+        what = f"heads [{', '.join(heads)}] cannot be trained on clusters"
+        raise UserError(what, "study file: multipole_model.heads", "Name quantities of clusters, such as dipole and polarizability.")
+    for quantity in heads:
+        if quantity not in study.multipoles.quantities:
             raise UserError(
                 f"head '{quantity}' has no label to learn from",
                 "study file: multipole_model.heads",
@@ -105,7 +110,10 @@ def check_labels_suffice(study: Study) -> None:
 def check_networks(study: Study) -> None:
     """Representations and heads exist and fit each other."""
     for section in ("model", "multipole_model", "coarse_model"):
-        registry.get("models", getattr(study, section).name, f"study file: {section}.name")
+        kind = registry.get("models", getattr(study, section).name, f"study file: {section}.name")
+        if section != "multipole_model" and not issubclass(kind, SchNet):
+            what = f"'{kind.name}' has no compiled kernel, and {section} runs dynamics"
+            raise UserError(what, f"study file: {section}.name", f"Use '{SchNet.name}'.")
     section_: MultipoleModel = study.multipole_model
     representation = registry.get("models", section_.name)
     for name in section_.heads:
@@ -132,6 +140,13 @@ def check_splits(study: Study) -> None:
             "study file: dataset.valid",
             "Lower them to about 15 % each.",
         )
+    if dataset.droplets >= 1:
+        what = f"dataset.droplets is {dataset.droplets:.0%}: no periodic box is left"
+        raise UserError(what, "study file: dataset.droplets", "The liquid is learned from boxes: choose about 20 %.")
+    sizes = study.multipoles.sizes
+    if not sizes or max(sizes) > dataset.molecules:
+        what = f"multipoles.sizes is {sizes}, with {dataset.molecules} molecules in a box to cut clusters from"
+        raise UserError(what, "study file: multipoles.sizes", "Give sizes from 1 to dataset.molecules.")
     trajectories = dataset.trajectories * len(dataset.temperatures)
     if trajectories < 3:
         raise UserError(
@@ -166,6 +181,18 @@ def check_dynamics(study: Study) -> None:
                 f"study file: dynamics.{name}",
                 f"Choose dynamics.{name} between dynamics.timestep and dynamics.length.",
             )
+    for dotted, shortest, unit in (
+        ("active_learning.length", dynamics.timestep, "dynamics.timestep"),
+        ("coarse_model.teacher", dynamics.timestep, "dynamics.timestep"),
+        ("calibration.window", dynamics.timestep, "dynamics.timestep"),
+        ("calibration.bulk", dynamics.timestep, "dynamics.timestep"),
+        ("validation.reference", dynamics.record, "dynamics.record"),
+    ):
+        section, key = dotted.split(".")
+        value = getattr(getattr(study, section), key)
+        if value < shortest:
+            what = f"{dotted} is {value:g} fs, shorter than {unit} of {shortest:g} fs: nothing would be measured"
+            raise UserError(what, f"study file: {dotted}", "Lengthen it to thousands of steps.")
     if not study.calibration.discard < 1:
         what = f"calibration.discard is {study.calibration.discard:.0%}: nothing of a window is left"
         raise UserError(what, "study file: calibration.discard", "Choose it from 0 % to below 100 %.")
