@@ -23,6 +23,7 @@ from halocline.results import StageResult
 from halocline.stages._label_records import label_times, note_time
 from halocline.stages.base import Context
 from halocline.stages.label import LabelStage, check_engine, cut_clusters, label_frames
+from halocline.stages.train import TrainStage
 from halocline.state import State
 
 EDGE = 9.87
@@ -263,4 +264,6 @@ def test_the_stage_refuses_impossible_labels_before_any_work(tmp_path):
 def test_the_cost_grows_with_the_number_and_size_of_frames():
     small, large = Study(), Study(dataset={"frames": 480, "molecules": 64})
     assert LabelStage().cost(large).cpu_seconds > 2 * LabelStage().cost(small).cpu_seconds > 0
+    slow = Study(reference={"method": "GFN2-xTB"})
+    assert TrainStage().cost(slow).cpu_seconds > TrainStage().cost(small).cpu_seconds, "rounds of active learning label too"
     assert f"{Study().dataset.frames} configurations with tblite (GFN1-xTB)" in LabelStage().cost(small).what

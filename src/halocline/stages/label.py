@@ -206,13 +206,18 @@ class LabelStage(Stage):
         return result
 
     def cost(self, study: Study) -> Cost:
-        boxes = study.dataset.frames * _seconds(study.reference.engine, study.reference.method, study.dataset.molecules)
+        boxes = study.dataset.frames * box_seconds(study)
         sizes = study.multipoles.sizes
         each = [_seconds(study.multipoles.engine, study.multipoles.method, size) for size in sizes]
         clusters = study.multipoles.clusters * sum(each) / len(sizes)
         what = f"{study.dataset.frames} configurations with {study.reference.engine} ({study.reference.method}), "
         what += f"{study.multipoles.clusters} clusters with {study.multipoles.engine} ({study.multipoles.method})"
         return Cost(boxes + clusters, what)
+
+
+def box_seconds(study: Study) -> float:
+    """Rough CPU seconds of the label of one box."""
+    return _seconds(study.reference.engine, study.reference.method, study.dataset.molecules)
 
 
 def _seconds(engine: str, method: str, molecules: int) -> float:

@@ -20,6 +20,7 @@ from halocline.results import Figure, Number, StageResult, Table
 from halocline.stages._active_learning import Round, run_round, split_round
 from halocline.stages._coarse import bead_frames, judge_structure, run_beads
 from halocline.stages.base import Context, Cost, Stage
+from halocline.stages.label import box_seconds
 from halocline.training.beads import train_beads
 from halocline.training.energy_forces import train_energy_forces
 from halocline.training.evaluate import evaluate_beads, evaluate_energy_forces, evaluate_multipoles
@@ -72,7 +73,7 @@ class TrainStage(Stage):
         sampling = (rounds + 1) * study.active_learning.length / study.dynamics.timestep * 3 * study.dataset.molecules * ATOM_STEP
         labels = rounds * study.active_learning.frames + max(1, study.active_learning.frames // 2)
         words = f"{1 + rounds} trainings of the atomistic model, {labels} labels in {rounds + 1} rounds, 2 further models"
-        return Cost(training + teacher + sampling + 2.0 * labels, words)
+        return Cost(training + teacher + sampling + labels * box_seconds(study), words)
 
 
 def _atomistic(
