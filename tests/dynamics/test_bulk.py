@@ -150,3 +150,4 @@ def test_error_of_a_correlated_series_counts_independent_samples():
     assert abs(mean) < 4 * error
     assert mean_and_error([1.0, 2.0])[1] == pytest.approx(np.sqrt(0.5))  # too short to know more
     assert mean_and_error([1.0])[1] == np.inf
+    assert mean_and_error([28, 28, 28, 28, 28]) == (28.0, np.inf, 1.0)  # a count that never changed is not an exact one
