@@ -8,6 +8,7 @@ from halocline.adress.coupling.subtractive import SubtractiveCoupling
 from halocline.adress.regions import Slab
 from halocline.adress.thermodynamic_force import ThermodynamicForce
 from halocline.dynamics.bulk import full_resolution
+from halocline.dynamics.heat_ledger import HeatLedger
 from halocline.dynamics.integrator import maxwell_boltzmann
 from halocline.dynamics.recording import ProfileHook
 from halocline.dynamics.simulation import Simulation, Thermostat
@@ -53,6 +54,26 @@ def test_heat_ledger_closes_across_flips(reservoir, hysteresis):
     scale = np.abs(run.ledger.heat).sum()
     # What is left is the error of the integrator, two orders below what was booked.
     assert abs(run.conserved()) < 0.02 * max(scale, 0.3)
+
+
+def test_heat_of_a_crossing_is_free_of_the_zeros_of_the_energies_and_has_its_error():
+    generator = np.random.default_rng(4)
+
+    def ledger(zero: float, crossings: int) -> HeatLedger:
+        books = HeatLedger()
+        for jump in generator.normal(size=(crossings, 2)):
+            books.book_jump(zero + 0.1 + 0.02 * jump[0], 1, 0)
+            books.book_jump(2 * (-zero + 0.3) + 0.05 * jump[1], 0, 2)
+        return books
+
+    for zero in (0.0, -107.8):
+        heat, error = ledger(zero, 400).heat_per_crossing()
+        # One molecule in with a spread of 0.02 eV, two out at once with 0.05 eV: 0.025 eV for each.
+        assert error == pytest.approx(np.hypot(0.02, 0.025) / np.sqrt(400), rel=0.1)
+        assert abs(heat - 0.4) < 4 * error
+    inwards = HeatLedger()
+    inwards.book_jump(-107.7, 1, 0)
+    assert np.isnan(inwards.heat_per_crossing()[0])
 
 
 def test_ledger_error_is_that_of_the_integrator():
