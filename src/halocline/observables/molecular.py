@@ -49,7 +49,8 @@ _PROPERTIES = (
 class MolecularProperties(Observable):
     """Distributions over molecules in AT; the environment of each is everything that its prediction can see.
 
-    Environments are cut identically in both runs: molecules within the receptive field of AT that the fine potential sees.
+    Both runs are cut at the receptive field of AT, the open one at the border of S1 as well: where Δ is thinner than the receptive
+    field of the multipole model, the outermost molecules of AT see somewhat less than in the reference.
     """
 
     name = "molecular"
