@@ -214,8 +214,20 @@ def ledger_of(crossings, zero, drift, members=94, rows=200):
         noise = 1e-4 * generator.normal()
         # The potential follows the jumps and the thermostat takes their heat away: kinetic + potential stays at the zeros.
         books = np.array([50.0 * (row + 1), 10.0, zero * members + drift * row + noise, heat, -0.3 * flips, flips])
-        ledger.store(books=books, capped=np.zeros(3), members=members)
+        ledger.store(books=books, capped=np.zeros(3), members=np.array([members]))
     return ledger
+
+
+def test_species_of_a_mixture_have_zeros_of_their_own():
+    ledger, generator = ledger_of([0], 0.0, 0.0, rows=0), np.random.default_rng(9)
+    members, heat, flips, zeros = np.array([60, 30, 1]), 0.0, 0, np.array([-107.8, 55.0, 0.0])
+    for row in range(300):
+        change = np.array([*generator.integers(-1, 2, size=2), 0])  # a solute that never crosses
+        crossings = int(np.abs(change).sum())
+        heat, flips, members = heat + zeros @ change + 0.3 * crossings, flips + crossings, members + change
+        books = np.array([50.0 * (row + 1), 10.0, 0.0, heat, 0.0, flips])
+        ledger.store(books=books, capped=np.zeros(3), members=members)
+    assert ledger.heat()[-1] - ledger.heat()[0] == pytest.approx(0.3 * (flips - ledger.series("books")[0, 5]), rel=1e-6)
 
 
 @pytest.mark.parametrize("zero", [0.0, -107.8])

@@ -23,14 +23,15 @@ class Ledger(Observable):
 
     name = "ledger"
     summary = "closure of the heat ledger, heat of resolution changes, capped pairs"
-    version = 2
+    version = 3
 
     def update(self, snapshot: Snapshot) -> None:
         """Configurations carry no energies; see :meth:`read`."""
 
     def read(self, record: Record) -> None:
         columns = [record.column(name) for name in ("time", "kinetic", "potential", "heat", "thermostat", "flips")]
-        members = record.column("inside").sum(axis=1)
+        kinds = np.eye(len(record.topology.species))[record.topology.molecule_species]
+        members = record.column("inside") @ kinds
         for row, capped, count in zip(np.stack(columns, axis=1), record.column("capped"), members):
             self.store(books=row, capped=capped, members=count)
 
@@ -48,15 +49,17 @@ class Ledger(Observable):
         """(n_rows,) heat of resolution changes, eV, without the energy of a molecule by itself.
 
         The two potentials count that energy from different zeros, a hundred eV apart for total energies, and the sum of jumps
-        follows the number of resolved molecules by it. It is the coefficient of that number in a fit of the jumps between rows
-        by changes of the number and by crossings. NaN where molecules crossed, but not in a way that tells the two apart.
+        follows the number of resolved molecules by it. It is the coefficient of that number, for each species, in a fit of the
+        jumps between rows by changes of the numbers and by crossings. NaN where molecules crossed, but not in a way that tells
+        the two apart.
         """
         heat, flips, members = self.series("books")[:, 3], self.series("books")[:, 5], self.series("members")
         if not np.ptp(flips):
             return heat - heat[0]
-        steps = np.stack([np.diff(members), 0.5 * np.diff(flips)], axis=1)
-        (zero, _), _, rank, _ = np.linalg.lstsq(steps, np.diff(heat), rcond=1e-9)
-        return heat - zero * members if rank == 2 else np.full(len(heat), np.nan)
+        members = members[:, np.ptp(members, axis=0) > 0]
+        steps = np.column_stack([np.diff(members, axis=0), 0.5 * np.diff(flips)])
+        fit, _, rank, _ = np.linalg.lstsq(steps, np.diff(heat), rcond=1e-9)
+        return heat - members @ fit[:-1] if rank == steps.shape[1] else np.full(len(heat), np.nan)
 
     def power(self) -> Estimate:
         """Heat of resolution changes, eV per atom and ps; see :meth:`heat`."""
