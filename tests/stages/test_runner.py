@@ -19,7 +19,7 @@ from halocline.config.study import Study
 from halocline.errors import HaloclineError, RunFailure, UserError
 from halocline.files import read_json
 from halocline.stages.run_folder import RunFolder
-from halocline.stages.runner import Runner
+from halocline.stages.runner import Runner, load_stages
 
 ONE_WORKER = {"execute": {"workers": 1}}
 
@@ -312,3 +312,24 @@ def test_a_prefetching_process_leaves_interrupts_to_its_parent_and_dies_with_it(
     parent.wait()
     time.sleep(0.5)
     assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_a_stage_that_names_single_keys_ignores_the_others_of_their_section(tmp_path: Path) -> None:
+    def input_hash(**dynamics: object) -> str:
+        one = runner(tmp_path, dynamics=dynamics)
+        return one._hash("simulate", (), ("system", "dynamics.timestep"), {})
+
+    assert input_hash(length="90 ps") == input_hash()
+    assert input_hash(timestep="0.4 fs") != input_hash()
+
+
+def test_models_and_reference_run_outlive_changes_that_do_not_concern_them(tmp_path: Path) -> None:
+    stages = load_stages()
+
+    def hashes(**sections: dict[str, object]) -> tuple[str, str]:
+        one = Runner(study(**sections), tmp_path, stages=stages)
+        return one._hash("train", (), stages["train"].uses, {}), one._hash("validate", (), stages["validate"].uses_prefetch, {})
+
+    assert hashes(dynamics={"length": "90 ps"}, validation={"density": "1 %"}) == hashes()
+    assert hashes(dynamics={"timestep": "0.4 fs"}) != hashes()
+    assert hashes(validation={"reference": "90 ps"})[1] != hashes()[1]

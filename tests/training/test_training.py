@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from random_models import random_model, water_box
 
 from halocline.config.study import CoarseModel, MultipoleModel
 from halocline.config.study import Model as ModelSection
@@ -25,6 +26,7 @@ from halocline.training.beads import train_beads
 from halocline.training.energy_forces import train_energy_forces
 from halocline.training.evaluate import bootstrap, evaluate_beads, evaluate_energy_forces, evaluate_multipoles, rms
 from halocline.training.multipoles import train_multipoles
+from halocline.units import BAR
 
 SECTION = ModelSection(features=16, layers=2, cutoff="3.5 A")  # type: ignore[arg-type]
 LEVEL = {"method": "analytic"}
@@ -278,3 +280,23 @@ def test_error_bars_come_from_blocks_not_from_components() -> None:
     assert count == 10
     expected = float(np.std(offsets**2)) / np.sqrt(10) / (2 * value)
     assert error == pytest.approx(expected, rel=0.3)
+
+
+def test_pressure_error_is_the_shift_of_the_labelled_stress() -> None:
+    model = random_model("atoms", 16, 1).convert(torch.float64)
+    frames = []
+    for seed in range(5):
+        state = water_box(27, seed)
+        energy, forces, virial = model.energy_forces_virial(model.graph(state))
+        stress = -virial[0].double().numpy() / state.volume
+        labels = {
+            "energy": energy[0].double().numpy(),
+            "forces": forces.detach().double().numpy(),
+            "stress": stress - 100.0 * BAR * np.eye(3),
+        }
+        frames.append(Frame(state, trajectory=str(seed)).with_labels(labels, {"method": "itself"}))
+    number = next(n for n in evaluate_energy_forces(model, frames).numbers if n.name.startswith("pressure error"))
+    assert number.value == pytest.approx(-100.0, rel=1e-3)
+    assert number.error is not None
+    assert number.error < 0.1
+    assert number.n_effective == 5

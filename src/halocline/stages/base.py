@@ -49,9 +49,11 @@ class Stage(ABC):
     Attributes:
         name: the verb.
         needs: stages whose results it reads; their output hashes are part of its own input hash.
-        uses: sections of the study file that it depends on; a change elsewhere does not make it run again.
+        uses: sections (``dynamics``) and keys (``dynamics.timestep``) of the study file that it depends on; a change elsewhere
+            does not make it run again.
         version: raise it when the same inputs give other results, so that old folders are not taken for current.
         needs_prefetch: stages whose results :meth:`prefetch` reads; empty for a stage without one.
+        uses_prefetch: sections and keys that :meth:`prefetch` depends on; empty for all of ``uses``.
     """
 
     name: ClassVar[str]
@@ -59,6 +61,7 @@ class Stage(ABC):
     uses: ClassVar[tuple[str, ...]] = ()
     version: ClassVar[int] = 1
     needs_prefetch: ClassVar[tuple[str, ...]] = ()
+    uses_prefetch: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def run(self, context: Context) -> StageResult:

@@ -116,21 +116,27 @@ class Runner:
         write_json(self.folder.path / "study.json", resolved)
         self._update_manifest(study=resolved)
 
-    def _sections(self, name: str) -> dict[str, object]:
-        return {section: self.study.model_dump(mode="json")[section] for section in self.stages[name].uses}
+    def _settings(self, uses: Sequence[str]) -> dict[str, object]:
+        """Values of ``section`` and ``section.key`` names."""
+        values = self.study.model_dump(mode="json")
+        settings = {}
+        for name in uses:
+            section, _, key = name.partition(".")
+            settings[name] = values[section][key] if key else values[section]
+        return settings
 
-    def _hash(self, name: str, needs: Sequence[str], outputs: Mapping[str, Completed]) -> str:
-        stage = self.stages[name]
+    def _hash(self, name: str, needs: Sequence[str], uses: Sequence[str], outputs: Mapping[str, Completed]) -> str:
         inputs = {need: outputs[need].output_hash for need in needs}
-        return hash_data({"stage": name, "version": stage.version, "sections": self._sections(name), "inputs": inputs})
+        return hash_data({"stage": name, "version": self.stages[name].version, "sections": self._settings(uses), "inputs": inputs})
 
     def _input_hash(self, name: str, outputs: Mapping[str, Completed]) -> str:
-        return self._hash(name, self.stages[name].needs, outputs)
+        stage = self.stages[name]
+        return self._hash(name, stage.needs, stage.uses, outputs)
 
     def _keeps(self, name: str, outputs: Mapping[str, Completed]) -> str:
         """Hash that partial work in the folder belongs to: what was prefetched stays valid when only later needs change."""
         stage = self.stages[name]
-        return self._hash(name, stage.needs_prefetch or stage.needs, outputs)
+        return self._hash(name, stage.needs_prefetch or stage.needs, stage.uses_prefetch or stage.uses, outputs)
 
     def _bring_up_to_date(self, name: str, prefetches: Prefetches) -> Completed:
         input_hash = self._input_hash(name, self.done)

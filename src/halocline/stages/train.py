@@ -38,7 +38,10 @@ class TrainStage(Stage):
 
     name = "train"
     needs = ("build", "label", "inspect")
-    uses = ("system", "reference", "dataset", "active_learning", "model", "multipole_model", "coarse_model", "dynamics")
+    uses = (
+        *("system", "reference", "dataset", "active_learning", "model", "multipole_model", "coarse_model"),
+        *("dynamics.timestep", "dynamics.friction_transition", "dynamics.friction_reference"),
+    )
 
     def run(self, context: Context) -> StageResult:
         """Train all models; files ``atomistic``, ``multipoles``, ``coarse`` and the grown ``dataset``.

@@ -32,6 +32,11 @@ class ValidateStage(Stage):
     needs = ("build", "label", "train", "calibrate", "simulate")
     uses = ("system", "regions", "coupling", "dynamics", "validation")
     needs_prefetch = ("build", "train")
+    # A changed tolerance or open run leaves the reference run valid.
+    uses_prefetch = (
+        *("system", "regions", "validation.reference", "dynamics.timestep", "dynamics.equilibration"),
+        *("dynamics.friction_reference", "dynamics.force_cap", "dynamics.record"),
+    )
 
     def prefetch(self, context: Context) -> None:
         run_reference(context)

@@ -19,6 +19,7 @@ from halocline.training.data import LabelledFrame, bead_sites, require_labels
 from halocline.training.forces import prior_terms, residual_batches
 from halocline.training.multipoles import spread_of
 from halocline.training.steps import GeneralStep
+from halocline.units import BAR
 
 RESAMPLES = 400
 PARITY_POINTS = 2000
@@ -71,6 +72,7 @@ def evaluate_energy_forces(model: Model, frames: Sequence[LabelledFrame], seed: 
     errors = _force_errors(predicted, labels, elements, blocks, rng, lambda kind: chemical_symbols[kind])
     delta = [np.array([(guess - label) / size]) for guess, label, size in energies]
     errors.add("energy_rmse", "energy error (RMSE per atom)", bootstrap(delta, blocks, rms, rng), 1000.0, "meV")
+    _add_pressure_error(errors, model, frames, blocks)
     errors.figures.append(_force_parity(predicted, labels, rng, f"{key}_forces", "Forces: model against labels"))
     mean = float(np.mean([label / size for _, label, size in energies]))
     label_axis, model_axis = [label / size - mean for _, label, size in energies], [guess / size - mean for guess, _, size in energies]
@@ -86,6 +88,27 @@ def evaluate_energy_forces(model: Model, frames: Sequence[LabelledFrame], seed: 
         )
     )
     return errors
+
+
+def _add_pressure_error(errors: Errors, model: Model, frames: Sequence[LabelledFrame], blocks: IntArray) -> None:
+    """Mean pressure of the model minus that of the labels, on boxes with a labelled stress.
+
+    Forces alone do not fix the pressure: what the cut-off leaves out acts on the volume even where it cancels in the forces.
+    The kinetic part is the same on both sides, so the difference is that of the virials, tr(W)/(3V).
+    """
+    boxes = [index for index, frame in enumerate(frames) if frame.state.periodic and "stress" in frame.labels]
+    if not boxes:
+        return
+    differences = []
+    for index in boxes:
+        frame = frames[index]
+        _, _, virial = model.energy_forces_virial(model.graph(frame.state))
+        pressure = float(virial[0].double().trace()) / (3.0 * frame.state.volume)
+        differences.append(pressure + float(np.trace(frame.labels["stress"])) / 3.0)
+    groups = np.unique(blocks[boxes])
+    means = np.array([np.mean(np.array(differences)[blocks[boxes] == group]) for group in groups])
+    error = float(means.std(ddof=1) / math.sqrt(len(means))) if len(means) > 1 else math.nan
+    errors.add("pressure", "pressure error (mean, model minus labels)", (float(np.mean(means)), error, len(means)), 1.0 / BAR, "bar")
 
 
 def evaluate_beads(model: Model, beads: Sequence[Beads], seed: int = 0, key: str = "test") -> Errors:
