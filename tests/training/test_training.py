@@ -109,7 +109,7 @@ def test_finished_training_is_not_repeated_but_other_inputs_are(frames: tuple[li
 
 
 _SCRIPT = """
-import sys; sys.path.insert(0, {tests!r})
+import sys; sys.path[:0] = [{tests!r}, {helpers!r}]
 from pathlib import Path
 from halocline.training import lightning_loop, loop
 from test_training import SECTION, toy_frames, train_energy_forces
@@ -129,12 +129,12 @@ def test_killed_training_continues_to_the_same_model(frames: tuple[list[Frame], 
     """SIGKILL in the middle; what comes out is what an uninterrupted training gives, bit for bit."""
     whole = train_energy_forces(SECTION, *frames, tmp_path / "whole", 60.0, 1, steps=16)
     broken = tmp_path / "broken"
-    script = _SCRIPT.format(tests=str(Path(__file__).parent), folder=str(broken), pause=0.02)
+    script = _SCRIPT.format(tests=str(Path(__file__).parent), helpers=str(Path(__file__).parents[1]), folder=str(broken), pause=0.02)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            if int(line) >= 6:
+            if int(line) >= 6 and list(broken.glob("*.checkpoint")):
                 process.send_signal(signal.SIGKILL)
                 break
     assert not (broken / "atomistic.safetensors").exists()
