@@ -51,7 +51,9 @@ class Molecule:
         symbols: chemical symbols of the atoms, in order.
         geometry: (n_atoms, 3), Å, near the gas-phase minimum.
         charge: total charge, e.
-        bonds, angles, nonbonded: flexible classical model used to equilibrate boxes.
+        bonds, angles, nonbonded: classical model, used to equilibrate boxes and as a force field (section ``force_field``).
+        rigid: whether the geometry is held fixed in classical dynamics; bonds and angles are then only used to equilibrate.
+        formula_masses: (n_atoms,) amu, where the masses are not those of the elements (united atoms, reduced units); empty otherwise.
     """
 
     name: str
@@ -62,6 +64,8 @@ class Molecule:
     bonds: tuple[Bond, ...] = ()
     angles: tuple[Angle, ...] = ()
     nonbonded: tuple[Nonbonded, ...] = ()
+    rigid: bool = False
+    formula_masses: tuple[float, ...] = ()
 
     @property
     def n_atoms(self) -> int:
@@ -74,7 +78,9 @@ class Molecule:
 
     @property
     def masses(self) -> FloatArray:
-        """(n_atoms,), amu, standard atomic weights."""
+        """(n_atoms,), amu; standard atomic weights unless the species states its own."""
+        if self.formula_masses:
+            return np.array(self.formula_masses)
         return np.array([atomic_masses[number] for number in self.numbers])
 
     @property

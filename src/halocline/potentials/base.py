@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from halocline.errors import UserError
 from halocline.topology import FloatArray, Topology
 
 BoolArray = NDArray[np.bool_]
+Rule = Literal["site", "product", "complement"]
+"""How the weights w of molecules scale an energy: sum_a w_a V_a, sum_{a<b} w_a w_b U_ab, or sum_{a<b} (1 - w_a w_b) U_ab."""
 
 
 @dataclass
@@ -23,12 +27,15 @@ class Evaluation:
         forces: (n_atoms, 3), eV/Å, of the whole system; zero for atoms outside the subset.
         virial: (3, 3), eV, sum over r outer F of the subset, or None where it was not asked for.
         capped: (n_molecules,) number of capped pairs that each molecule takes part in.
+        sites: (n_molecules,), eV, unweighted energies V_a of molecules in their surroundings, where the rule "site" asked for them.
+            V_a of a molecule of weight zero may be left out (zero).
     """
 
     energy: float
     forces: FloatArray
     virial: FloatArray | None
     capped: NDArray[np.int64]
+    sites: FloatArray = field(default_factory=lambda: np.zeros(0))
 
 
 class Potential(ABC):
@@ -43,10 +50,14 @@ class Potential(ABC):
             cut-off times number of layers.
         additive_over_molecules: True where the energy is a sum over single molecules, so that the energy of a set
             minus that of a subset is the energy of the rest.
+        rules: ways in which :meth:`evaluate_weighted` can scale the energy; empty where it is not a sum over molecules or pairs.
+        centres_only: True where the energy knows a molecule by its centre of mass alone, so that its orientation is free.
     """
 
     interaction_range: float = 0.0
     additive_over_molecules: bool = False
+    rules: frozenset[Rule] = frozenset()
+    centres_only: bool = False
 
     @abstractmethod
     def bind(self, topology: Topology, cell: FloatArray) -> None:
@@ -70,6 +81,27 @@ class Potential(ABC):
             virial: whether to compute the virial as well.
         """
 
+    def evaluate_weighted(self, positions: FloatArray, weights: FloatArray, rule: Rule) -> Evaluation:
+        """Energy scaled by weights of molecules, and its forces at fixed weights.
+
+        With the energy V_a of molecule a in its surroundings (half of each of its pairs, for a pair potential) and the
+        energy U_ab of two molecules:
+
+            "site"        E = sum_a w_a V_a
+            "product"     E = sum_{a<b} w_a w_b U_ab
+            "complement"  E = sum_{a<b} (1 - w_a w_b) U_ab
+
+        Args:
+            positions: (n_atoms, 3), Å, whole molecules, not necessarily wrapped.
+            weights: (n_molecules,), from 0 to 1.
+            rule: one of :attr:`rules`.
+
+        Raises:
+            UserError: the potential cannot be scaled in this way.
+        """
+        remedy = "Use coupling.name: subtractive, or a potential with such energies."
+        raise UserError(f"{type(self).__name__} has no energies that can be scaled by the rule '{rule}'", "coupling", remedy)
+
     def reset(self) -> None:  # noqa: B027 - most potentials keep nothing
         """Forget neighbour lists; results must not depend on whether this was called."""
 
@@ -87,9 +119,16 @@ class Zero(Potential):
     """No interaction: tracers, ideal gases, null tests."""
 
     additive_over_molecules = True
+    rules = frozenset({"site", "product", "complement"})
+    centres_only = True
 
     def bind(self, topology: Topology, cell: FloatArray) -> None:
         self._n_atoms, self._n_molecules = topology.n_atoms, topology.n_molecules
+
+    def evaluate_weighted(self, positions: FloatArray, weights: FloatArray, rule: Rule) -> Evaluation:
+        nothing = self.evaluate(positions)
+        nothing.sites = np.zeros(self._n_molecules)
+        return nothing
 
     def evaluate(self, positions: FloatArray, subset: BoolArray | None = None, virial: bool = False) -> Evaluation:
         zero_virial = np.zeros((3, 3)) if virial else None
@@ -103,6 +142,8 @@ class SumPotential(Potential):
         self.terms = list(terms)
         self.interaction_range = max((term.interaction_range for _, term in self.terms), default=0.0)
         self.additive_over_molecules = all(term.additive_over_molecules for _, term in self.terms)
+        self.rules = frozenset.intersection(*(term.rules for _, term in self.terms))
+        self.centres_only = all(term.centres_only for _, term in self.terms)
 
     def bind(self, topology: Topology, cell: FloatArray) -> None:
         for _, term in self.terms:
@@ -119,6 +160,14 @@ class SumPotential(Potential):
             total = Evaluation(total.energy + part.energy, total.forces + part.forces, both, total.capped + part.capped)
         return total
 
+    def evaluate_weighted(self, positions: FloatArray, weights: FloatArray, rule: Rule) -> Evaluation:
+        parts = [_scaled(term.evaluate_weighted(positions, weights, rule), factor) for factor, term in self.terms]
+        total = parts[0]
+        for part in parts[1:]:
+            sites = total.sites + part.sites
+            total = Evaluation(total.energy + part.energy, total.forces + part.forces, None, total.capped + part.capped, sites)
+        return total
+
     def reset(self) -> None:
         for _, term in self.terms:
             term.reset()
@@ -126,4 +175,4 @@ class SumPotential(Potential):
 
 def _scaled(evaluation: Evaluation, factor: float) -> Evaluation:
     virial = None if evaluation.virial is None else factor * evaluation.virial
-    return Evaluation(factor * evaluation.energy, factor * evaluation.forces, virial, evaluation.capped)
+    return Evaluation(factor * evaluation.energy, factor * evaluation.forces, virial, evaluation.capped, factor * evaluation.sites)
