@@ -67,11 +67,11 @@ def simulation(state: State) -> Simulation:
     beads = Model("beads", SchNet([1], 32, 2, 6.0), ["energy"], metadata={"species": ["water"]})
     coupling = SubtractiveCoupling(Timed(LearnedAtoms(atoms)), Timed(LearnedBeads(beads)))
     length = float(state.edges[0])
-    slab = Slab(0.5 * length, 6.0, 10.0, 1.0, length)
+    regions = Slab(0.5 * length, 6.0, 10.0, 1.0, length)
     force = ThermodynamicForce(("water",), 0.5 * length, 0.5, (6.0, 20.0))
     # Random forces would tear the molecules apart at 300 K and a full step; the cost of a step knows neither.
     thermostat = Thermostat(0.01, 30.0, (0.0, 0.01, 0.01))
-    return Simulation(state, coupling, slab, thermostat, force, 1, hooks=[Monitor(50, hottest=np.inf, stretch=np.inf)])
+    return Simulation(state, coupling, regions, thermostat, force, 1, hooks=[Monitor(50, hottest=np.inf, stretch=np.inf)])
 
 
 def main() -> None:

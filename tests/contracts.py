@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from halocline.adress.coupling.base import Coupling
-from halocline.config.study import Validation
+from halocline.adress.regions import Regions, Resolution, regions_from_json
+from halocline.config.study import RegionsSection, Validation
 from halocline.dynamics.record import Record
 from halocline.errors import HaloclineError, UserError
 from halocline.labels import QUANTITIES, check_labels
@@ -125,6 +126,35 @@ def check_head(kind: type[Head]) -> None:
     np.testing.assert_allclose(turned.detach().numpy(), expected, atol=1e-9)
 
 
+def check_regions(kind: type[Regions]) -> None:
+    """Distances are periodic, their gradient is the direction, weights fall from one to zero, shells fill, JSON reads back."""
+    assert kind.name
+    assert kind.summary
+    edges, topology = np.array([24.0, 24.0, 24.0]), _argon(27).topology
+    section = RegionsSection.model_validate({"shape": kind.name, "atomistic": "4 A", "transition": "3 A", "follow": "argon"})
+    centres = np.random.default_rng(3).uniform(0.0, 24.0, (27, 3))
+    regions = kind.of_section(section, edges, topology).follow(centres)
+    distance = regions.distance(centres)
+    np.testing.assert_allclose(regions.distance(centres + edges * [1, -2, 3]), distance, atol=1e-9)
+    step, direction = 1e-6, np.random.default_rng(4).normal(size=(27, 3))
+    slope = (regions.distance(centres + step * direction) - regions.distance(centres - step * direction)) / (2 * step)
+    away = distance > 1e-3
+    np.testing.assert_allclose(slope[away], (regions.direction(centres) * direction).sum(1)[away], atol=1e-6)
+    grid = np.linspace(0.0, regions.reach, 200)
+    weight = regions.weight(grid)
+    assert weight[grid <= regions.atomistic] == pytest.approx(1.0)
+    assert weight[grid >= regions.outer] == pytest.approx(0.0)
+    assert (np.diff(weight) <= 1e-12).all()
+    volumes = regions.volumes(np.diag(edges))
+    assert volumes.sum() == pytest.approx(edges.prod())
+    assert (volumes > 0).all()
+    points = np.random.default_rng(5).uniform(0.0, 24.0, (20000, 3))
+    found = np.bincount(regions.levels(regions.distance(points), regions.initial_inside(regions.distance(points))), minlength=3)
+    shares = volumes / edges.prod()
+    assert (np.abs(found / 20000 - shares) < 4 * np.sqrt(shares / 20000)).all()
+    assert regions_from_json(json.loads(json.dumps(regions.to_json()))) == regions
+
+
 def check_coupling(kind: type[Coupling]) -> None:
     """Fine inside, coarse outside; at fixed membership the force is minus the gradient; the booked jump is the energy's."""
     assert kind.name
@@ -136,22 +166,22 @@ def check_coupling(kind: type[Coupling]) -> None:
     every, nobody = np.ones(27, dtype=bool), np.zeros(27, dtype=bool)
     for inside, potential in ((every, LennardJones(3.0, 0.02, 6.0)), (nobody, LennardJones(3.0, 0.01, 6.0))):
         potential.bind(state.topology, state.cell)
-        alone, coupled = potential.evaluate(state.positions), coupling.evaluate(state.positions, inside)
+        alone, coupled = potential.evaluate(state.positions), coupling.evaluate(state.positions, Resolution(inside))
         assert coupled.energy == pytest.approx(alone.energy, rel=1e-9)
         np.testing.assert_allclose(coupled.forces, alone.forces, atol=1e-9)
     half = np.arange(27) < 13
-    before = coupling.evaluate(state.positions, half)
+    before = coupling.evaluate(state.positions, Resolution(half))
     for atom in (0, 12, 13, 26):
         step, energies = 1e-4, []
         for sign in (1, -1):
             positions = state.positions.copy()
             positions[atom, 1] += sign * step
-            energies.append(coupling.evaluate(positions, half).energy)
+            energies.append(coupling.evaluate(positions, Resolution(half)).energy)
         assert -(energies[0] - energies[1]) / (2 * step) == pytest.approx(before.forces[atom, 1], abs=1e-6)
-    before = coupling.evaluate(state.positions, half)
-    after, jump = coupling.change(state.positions, before, np.arange(27) < 14)
+    before = coupling.evaluate(state.positions, Resolution(half))
+    after, jump = coupling.change(state.positions, before, Resolution(np.arange(27) < 14))
     assert jump == pytest.approx(after.energy - before.energy, abs=1e-12)
-    assert after.energy == pytest.approx(coupling.evaluate(state.positions, np.arange(27) < 14).energy, rel=1e-9)
+    assert after.energy == pytest.approx(coupling.evaluate(state.positions, Resolution(np.arange(27) < 14)).energy, rel=1e-9)
 
 
 def check_observable(kind: type[Observable], record: Record, folder: Any) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from halocline.adress.regions import Slab
+from halocline.adress.regions import Regions, Slab
 from halocline.dynamics.record import Record, RecordHeader, RecordWriter
 from halocline.molecules.base import build_topology
 from halocline.molecules.water import WATER
@@ -40,7 +40,7 @@ def write_record(
     frames: list[np.ndarray],
     topology: Topology,
     resolution: str = "open",
-    slab: Slab = SLAB,
+    regions: Regions = SLAB,
     edges: np.ndarray = EDGES,
     temperature: float = 300.0,
     interval: float = 50.0,
@@ -50,12 +50,12 @@ def write_record(
     """A complete record of given configurations; temperatures scatter about the target as independent samples would."""
     generator = np.random.default_rng(seed)
     density = topology.n_molecules / float(np.prod(edges))
-    header = RecordHeader(np.diag(edges), topology, slab, temperature, density, 0.5, resolution, seed)
+    header = RecordHeader(np.diag(edges), topology, regions, temperature, density, 0.5, resolution, seed)
     writer = RecordWriter.create(path, header, len(frames))
     for row, positions in enumerate(frames):
-        distance = slab.distance(topology.centres_of_mass(positions))
-        inside = np.ones(len(distance), dtype=bool) if resolution == "full" else slab.initial_inside(distance)
-        levels = slab.levels(distance, inside if resolution == "open" else slab.initial_inside(distance))
+        distance = regions.distance(topology.centres_of_mass(positions))
+        inside = np.ones(len(distance), dtype=bool) if resolution == "full" else regions.initial_inside(distance)
+        levels = regions.levels(distance, inside if resolution == "open" else regions.initial_inside(distance))
         atoms = 3.0 * np.bincount(levels, minlength=3)
         noise = generator.normal(size=3) * np.sqrt(2.0 / np.maximum(3.0 * atoms, 1.0))
         values = {

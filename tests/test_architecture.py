@@ -144,6 +144,8 @@ def check(kind: str, value: object, folder: Path) -> None:
         contracts.check_engine(value(**cheap))  # type: ignore[operator]
     elif kind == "heads":
         contracts.check_head(value)  # type: ignore[arg-type]
+    elif kind == "regions":
+        contracts.check_regions(value)  # type: ignore[arg-type]
     elif kind == "couplings":
         contracts.check_coupling(value)  # type: ignore[arg-type]
     elif kind == "observables":

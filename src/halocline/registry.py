@@ -27,6 +27,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "engines": ("halocline.reference", "halocline.reference.base:ReferenceEngine"),
     "models": ("halocline.models", "halocline.models.base:Representation"),
     "heads": ("halocline.models.heads", "halocline.models.heads.base:Head"),
+    "regions": ("halocline.adress.regions", "halocline.adress.regions.base:Regions"),
     "couplings": ("halocline.adress.coupling", "halocline.adress.coupling.base:Coupling"),
     "observables": ("halocline.observables", "halocline.observables.base:Observable"),
 }

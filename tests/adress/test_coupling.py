@@ -6,7 +6,7 @@ from brute_force import ARGON, HarmonicWell, PairLennardJones, lattice_fluid, mo
 
 from halocline.adress.coupling.base import Coupling
 from halocline.adress.coupling.subtractive import SubtractiveCoupling
-from halocline.adress.regions import Slab
+from halocline.adress.regions import Resolution, Slab
 from halocline.adress.surface_error import surface_error
 from halocline.potentials.base import Zero
 from halocline.registry import available, get
@@ -30,8 +30,8 @@ def pair(x: float, y: float) -> State:
     return State(np.array([[x, 5.0, 5.0], [y, 5.0, 5.0]]), CELL, monatomic(2))
 
 
-def members(state: State) -> np.ndarray:
-    return SLAB.initial_inside(SLAB.distance(state.centres_of_mass))
+def members(state: State) -> Resolution:
+    return Resolution.of(SLAB, state.topology, state.positions)
 
 
 @pytest.mark.parametrize(
@@ -61,9 +61,9 @@ def test_crossing_makes_the_energy_jump_by_the_pair_energy():
 def test_pairs_outside_are_coarse_and_pairs_inside_are_fine():
     state = lattice_fluid((12, 4, 4), 4.0)
     coarse = PairLennardJones(0.5 * ARGON["epsilon"], ARGON["sigma"], 7.5)
-    slab = Slab(24.0, 6.0, 6.0, 0.0, 48.0)
-    inside = slab.initial_inside(slab.distance(state.centres_of_mass))
-    total = bound(fine(7.5), coarse, state).evaluate(state.positions, inside)
+    regions = Slab(24.0, 6.0, 6.0, 0.0, 48.0)
+    inside = regions.initial_inside(regions.distance(state.centres_of_mass))
+    total = bound(fine(7.5), coarse, state).evaluate(state.positions, Resolution(inside))
     strong, weak = fine(7.5), PairLennardJones(0.5 * ARGON["epsilon"], ARGON["sigma"], 7.5)
     strong.bind(state.topology, state.cell), weak.bind(state.topology, state.cell)
     # eps 0.5 everywhere plus another eps 0.5 between members of S1.
@@ -74,17 +74,17 @@ def test_pairs_outside_are_coarse_and_pairs_inside_are_fine():
 @pytest.mark.parametrize("reservoir", ["tracer", "weaker", "wells"])
 def test_forces_are_the_gradient_at_fixed_membership(reservoir):
     state = lattice_fluid((6, 3, 3), 4.0, seed=4, jitter=0.3)
-    slab = Slab(12.0, 3.0, 4.0, 0.0, 24.0)
-    inside = slab.initial_inside(slab.distance(state.centres_of_mass))
+    regions = Slab(12.0, 3.0, 4.0, 0.0, 24.0)
+    inside = regions.initial_inside(regions.distance(state.centres_of_mass))
     wells = HarmonicWell(0.1, state.positions + 0.2)
     coarse = {"tracer": Zero(), "weaker": PairLennardJones(0.005, 3.2, 5.5), "wells": wells + PairLennardJones(0.005, 3.2, 5.5)}[reservoir]
     coupling = bound(fine(5.9), coarse, state)
-    forces = np.array(coupling.evaluate(state.positions, inside).forces)
+    forces = np.array(coupling.evaluate(state.positions, Resolution(inside)).forces)
     generator, step = np.random.default_rng(5), 1e-5
     for _ in range(3):
         direction = generator.normal(size=forces.shape)
-        plus = coupling.evaluate(state.positions + step * direction, inside).energy
-        minus = coupling.evaluate(state.positions - step * direction, inside).energy
+        plus = coupling.evaluate(state.positions + step * direction, Resolution(inside)).energy
+        minus = coupling.evaluate(state.positions - step * direction, Resolution(inside)).energy
         assert -(plus - minus) / (2 * step) == pytest.approx(float((forces * direction).sum()), rel=1e-6, abs=1e-9)
     if reservoir != "wells":
         assert np.abs(forces.sum(0)).max() < 1e-12 * np.abs(forces).sum()
@@ -93,11 +93,11 @@ def test_forces_are_the_gradient_at_fixed_membership(reservoir):
 def test_identical_potentials_never_jump_and_forces_ignore_membership():
     state = lattice_fluid((8, 3, 3), 4.0, seed=6, jitter=0.3)
     coupling = bound(fine(5.9), fine(5.9), state)
-    reference = coupling.evaluate(state.positions, np.ones(72, dtype=bool))
+    reference = coupling.evaluate(state.positions, Resolution(np.ones(72, dtype=bool)))
     generator = np.random.default_rng(7)
     for _ in range(5):
         inside = generator.random(72) < 0.5
-        result, jump = coupling.change(state.positions, reference, inside)
+        result, jump = coupling.change(state.positions, reference, Resolution(inside))
         assert jump == pytest.approx(0.0, abs=1e-12)
         np.testing.assert_allclose(result.forces, reference.forces, atol=1e-12)
 
@@ -107,7 +107,7 @@ def test_everything_inside_is_the_fine_potential_alone():
     coarse = PairLennardJones(0.3, 3.0, 5.9)
     coupling, plain = bound(fine(5.9), coarse, state), fine(5.9)
     plain.bind(state.topology, state.cell)
-    result, exact = coupling.evaluate(state.positions, np.ones(54, dtype=bool)), plain.evaluate(state.positions)
+    result, exact = coupling.evaluate(state.positions, Resolution(np.ones(54, dtype=bool))), plain.evaluate(state.positions)
     assert result.energy == exact.energy
     np.testing.assert_array_equal(result.forces, exact.forces)
     assert coarse.calls == []
@@ -118,7 +118,7 @@ def test_sums_over_molecules_are_evaluated_outside_alone():
     wells = HarmonicWell(0.1, state.positions)
     coupling = bound(fine(5.9), wells, state)
     inside = np.arange(54) < 20
-    coupling.evaluate(state.positions, inside)
+    coupling.evaluate(state.positions, Resolution(inside))
     assert wells.calls == [34]
 
 
@@ -127,8 +127,8 @@ def test_a_crossing_does_not_evaluate_the_whole_box_again():
     coarse = PairLennardJones(0.005, 3.2, 5.9)
     coupling = bound(fine(5.9), coarse, state)
     inside = np.arange(54) < 20
-    old = coupling.evaluate(state.positions, inside)
-    coupling.change(state.positions, old, np.arange(54) < 21)
+    old = coupling.evaluate(state.positions, Resolution(inside))
+    coupling.change(state.positions, old, Resolution(np.arange(54) < 21))
     assert coarse.calls == [54]
 
 
@@ -137,7 +137,7 @@ def test_capped_pairs_are_counted_once():
     capped = PairLennardJones(ARGON["epsilon"], ARGON["sigma"], 8.0, cap=0.5)
     coupling = bound(capped, PairLennardJones(ARGON["epsilon"], ARGON["sigma"], 8.0, cap=0.5), state)
     for inside in ([True, True], [True, False], [False, False]):
-        np.testing.assert_array_equal(coupling.evaluate(state.positions, np.array(inside)).capped, [1, 1])
+        np.testing.assert_array_equal(coupling.evaluate(state.positions, Resolution(np.array(inside))).capped, [1, 1])
 
 
 def test_coupling_is_discovered():
@@ -147,10 +147,10 @@ def test_coupling_is_discovered():
 
 def test_surface_is_felt_within_the_cutoff_and_no_deeper_for_pairs():
     state = lattice_fluid((12, 4, 4), 4.0, seed=8, jitter=0.3)
-    slab = Slab(24.0, 6.0, 6.0, 0.0, 48.0)
-    inside = slab.initial_inside(slab.distance(state.centres_of_mass))
+    regions = Slab(24.0, 6.0, 6.0, 0.0, 48.0)
+    inside = regions.initial_inside(regions.distance(state.centres_of_mass))
     coupling = bound(fine(5.5), Zero(), state)
-    result = surface_error(coupling, [(state.positions, inside)], state.topology, slab)
+    result = surface_error(coupling, [(state.positions, inside)], state.topology, regions)
     assert result.largest_atomistic == 0.0
     shallow, deep = result.depth < 2.0, result.depth > 5.5
     assert np.nanmax(result.error[shallow]) > 0.01

@@ -30,11 +30,16 @@ def test_linear_table_is_interpolated_exactly():
 
 
 def test_force_is_antisymmetric_about_the_centre():
-    slab, force = Slab(3.0, 2.0, 2.0, 0.0, 20.0), force_with(np.random.default_rng(0).normal(size=10))
+    regions, force = Slab(3.0, 2.0, 2.0, 0.0, 20.0), force_with(np.random.default_rng(0).normal(size=10))
     offsets = np.linspace(0.05, 9.95, 40)
     kinds = np.zeros(40, dtype=np.int64)
-    right = force.evaluate(slab, np.stack([3.0 + offsets, 0 * offsets, 0 * offsets], axis=1), kinds)
-    left = force.evaluate(slab, np.stack([3.0 - offsets + 40.0, 0 * offsets, 0 * offsets], axis=1), kinds)
+
+    def along_x(x: np.ndarray) -> tuple[float, np.ndarray]:
+        centres = np.stack([x, 0 * x, 0 * x], axis=1)
+        energy, outward = force.evaluate(regions.distance(centres), kinds)
+        return energy, outward * regions.direction(centres)[:, 0]
+
+    right, left = along_x(3.0 + offsets), along_x(3.0 - offsets + 40.0)
     np.testing.assert_allclose(left[1], -right[1], atol=1e-12)
     assert left[0] == pytest.approx(right[0], abs=1e-12)
 

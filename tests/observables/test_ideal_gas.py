@@ -307,7 +307,7 @@ def test_molecules_broken_over_the_boundary_and_permuted_change_nothing(kind, ga
                 snapshot.inside[order],
                 snapshot.cell,
                 snapshot.topology,
-                snapshot.slab,
+                snapshot.regions,
             )
         )
     for mine, theirs in zip(straight.result(), moved.result()):

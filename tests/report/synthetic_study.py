@@ -309,7 +309,7 @@ def content(**changes: Any) -> Content:
     study = Study(study="water", preset="standard")
     scene = from_snapshot(water_snapshot())
     parts: dict[str, Any] = {
-        "study": study, "results": results(), "stages": STAGES, "slab": SLAB, "manifest": manifest(study), "scene": scene,
+        "study": study, "results": results(), "stages": STAGES, "regions": SLAB, "manifest": manifest(study), "scene": scene,
         "scene_note": scene.source,
     }  # fmt: skip
     return Content(**{**parts, **changes})

@@ -20,7 +20,7 @@ def _context(tmp_path, names=synthetic.STAGES):
 
 
 def _write_record(path, snapshot):
-    header = RecordHeader(snapshot.cell, snapshot.topology, snapshot.slab, 300.0, 0.0333, 0.5, "open", 1)
+    header = RecordHeader(snapshot.cell, snapshot.topology, snapshot.regions, 300.0, 0.0333, 0.5, "open", 1)
     writer = RecordWriter.create(path, header, 2)
     for time in (0.0, 2500.0):
         zeros = dict.fromkeys(("kinetic", "potential", "heat", "thermostat"), 0.0)

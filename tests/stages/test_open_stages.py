@@ -139,7 +139,7 @@ def test_warm_start_without_a_margin_acts_in_the_transition_layer(context):
     study = context("calibrate", calibration={**STUDY["calibration"], "margin": "0 A"}).study
     fluid = triatomic_fluid((10, 3, 3), 3.1)
     difference = 0.02 * 90 / fluid.volume
-    force = calibrate.warm_start(study, _assembly.slab_of(study), fluid, Pressures(difference, 0.0, 0.0, 0.0, 10.0))
+    force = calibrate.warm_start(study, _assembly.regions_of(study), fluid, Pressures(difference, 0.0, 0.0, 0.0, 10.0))
     assert force.inward_integral()[0] == pytest.approx(0.02)
     assert force.force(np.array([9.2]))[0] < 0.0  # towards AT; the layer ends at 9.5 A
     np.testing.assert_array_equal(force.force(np.array([3.9, 9.6])), 0.0)

@@ -252,7 +252,7 @@ def test_observation_is_read_back_only_for_the_same_record(tmp_path):
     for seed in range(2):
         rows = [ideal_gas_positions(10, generator) for _ in range(6)]
         with Record.open(write_record(tmp_path / "record.h5", rows, topology, seed=seed)) as record:
-            item = Density(Setting.of(record, Validation(), slab=SLAB))
+            item = Density(Setting.of(record, Validation(), regions=SLAB))
             observe(record, {"density": item}, tmp_path / "cache", Silent())
             values.append(item.series("profile"))
     assert not np.array_equal(values[0], values[1])

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from halocline.adress.coupling.base import Coupling
-from halocline.adress.regions import BoolArray, Slab
+from halocline.adress.regions import BoolArray, Regions, Resolution
 from halocline.topology import FloatArray, IntArray, Topology
 
 
@@ -42,7 +42,7 @@ class SurfaceError:
 
 
 def surface_error(
-    coupling: Coupling, snapshots: Iterable[tuple[FloatArray, BoolArray]], topology: Topology, slab: Slab, width: float = 1.0
+    coupling: Coupling, snapshots: Iterable[tuple[FloatArray, BoolArray]], topology: Topology, regions: Regions, width: float = 1.0
 ) -> SurfaceError:
     """Compare the forces of a coupling with those of its fine potential on everything.
 
@@ -51,27 +51,27 @@ def surface_error(
         snapshots: (n_atoms, 3) positions in Å and (n_molecules,) members of S1.
         width: of a bin of depth, Å.
     """
-    n_bins = int(np.ceil(slab.outer / width))
+    n_bins = int(np.ceil(regions.outer / width))
     sums = np.zeros((3, n_bins))
     counts = np.zeros((2, n_bins), dtype=np.int64)
     atomistic_sum, atomistic_count, largest = 0.0, 0, 0.0
     everything = np.ones(topology.n_molecules, dtype=bool)
     atoms_per_molecule = np.diff(topology.offsets)
     for positions, inside in snapshots:
-        open_forces = np.array(coupling.evaluate(positions, inside).forces)
+        open_forces = np.array(coupling.evaluate(positions, Resolution.of(regions, topology, positions, inside)).forces)
         full_forces = np.array(coupling.fine.evaluate(positions, everything).forces)
         difference = open_forces - full_forces
-        distance = slab.distance(topology.centres_of_mass(positions))
+        distance = regions.distance(topology.centres_of_mass(positions))
         squares = np.add.reduceat((difference**2).sum(1), topology.offsets[:-1])
         scales = np.add.reduceat((full_forces**2).sum(1), topology.offsets[:-1])
         totals = (np.add.reduceat(difference, topology.offsets[:-1], axis=0) ** 2).sum(1)
-        resolved = inside & (distance < slab.outer)
-        bins = np.minimum(((slab.outer - distance[resolved]) / width).astype(np.int64), n_bins - 1)
+        resolved = (inside if inside.ndim == 1 else inside[-1]) & (distance < regions.outer)
+        bins = np.minimum(((regions.outer - distance[resolved]) / width).astype(np.int64), n_bins - 1)
         for row, values in enumerate((squares, totals, scales)):
             sums[row] += np.bincount(bins, values[resolved], n_bins)
         counts[0] += np.bincount(bins, minlength=n_bins)
         counts[1] += np.bincount(bins, atoms_per_molecule[resolved], n_bins).astype(np.int64)
-        in_core = topology.atom_mask(distance < slab.atomistic)
+        in_core = topology.atom_mask(distance < regions.atomistic)
         atomistic_sum += float((difference[in_core] ** 2).sum())
         atomistic_count += 3 * int(in_core.sum())
         largest = max(largest, float(np.linalg.norm(difference[in_core], axis=1).max(initial=0.0)))

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from halocline.adress.regions import Slab
 from halocline.errors import RunFailure, UserError
 from halocline.files import read_json, write_json
 from halocline.topology import FloatArray, IntArray
@@ -97,16 +96,15 @@ class ThermodynamicForce:
         """(n,) minus the integral of the force from the centre, eV."""
         return self._interpolate(np.asarray(distance, dtype=np.float64), species)[1]
 
-    def evaluate(self, slab: Slab, centres: FloatArray, species: IntArray) -> tuple[float, FloatArray]:
-        """Energy in eV, and the force (n_molecules,) along +x in eV/Å.
+    def evaluate(self, distance: FloatArray, species: IntArray) -> tuple[float, FloatArray]:
+        """Energy in eV, and the outward force (n_molecules,) in eV/Å, along the gradient of the distance.
 
         Args:
-            centres: (n_molecules, 3) centres of mass, Å.
+            distance: (n_molecules,) from the core of the regions, Å.
             species: (n_molecules,) species of each.
         """
-        signed = slab.signed_distance(centres)
-        force, energy = self._interpolate(np.abs(signed), species)
-        return float(energy.sum()), np.where(signed < 0, -force, force)
+        force, energy = self._interpolate(distance, species)
+        return float(energy.sum()), force
 
     def update(self, profile: FloatArray, density: FloatArray, compressibility: float, damping: float, smoothing: float = 0.0) -> None:
         """One iteration: subtract the scaled gradient of the smoothed profile inside the window.

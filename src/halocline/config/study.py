@@ -111,12 +111,15 @@ class CoarseModel(Section):
 
 
 class RegionsSection(Section):
-    """Where the resolution changes. Widths are half-widths about the centre of the slab."""
+    """Where the resolution changes. Widths count from the centre: half-widths of a slab, radii of a sphere."""
 
-    shape: Literal["slab"] = key("slab", "Geometry of the regions.")
-    atomistic: Length = key("6 A", "Half-width of the atomistic region AT.", gt=0)
+    shape: str = key("slab", "Geometry of the regions; `halocline list regions`.")
+    follow: str | None = key(None, "Species whose molecules the region moves with, for the moving shapes.")
+    atomistic: Length = key("6 A", "Half-width or radius of the atomistic region AT.", gt=0)
     transition: Length = key("10 A", "Width of each transition layer; at least the interaction range of the atomistic model.", gt=0)
     hysteresis: Length = key("1 A", "A molecule leaves this much further out than it enters.", ge=0)
+    weighting: Literal["cosine", "smoothstep"] = key("cosine", "Shape of the smooth weight, for couplings that use one.")
+    inner: list[Length] = key([], "Distances of further interfaces within AT, ascending, for stacks of more than two potentials.")
 
 
 class CouplingSection(Section):

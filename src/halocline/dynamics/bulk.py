@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from halocline.adress.coupling.subtractive import SubtractiveCoupling
-from halocline.adress.regions import Slab
+from halocline.adress.regions import Regions, Slab
 from halocline.dynamics.checkpoint import CheckpointHook, has_checkpoint, read_checkpoint
 from halocline.dynamics.monitors import Monitor
 from halocline.dynamics.simulation import Hook, Simulation, Thermostat
@@ -83,7 +83,7 @@ class PressureHook(Hook):
         self.pressures, self.energies = arrays["pressures"].tolist(), arrays["energies"].tolist()
 
 
-def whole_box(state: State) -> Slab:
+def whole_box(state: State) -> Regions:
     """Regions for a run in which regions do not matter."""
     length = float(state.edges[0])
     return Slab(0.5 * length, 0.25 * length, 0.125 * length, 0.0, length)
@@ -94,13 +94,13 @@ def full_resolution(
     potential: Potential,
     thermostat: Thermostat,
     seed: int,
-    slab: Slab | None = None,
+    regions: Regions | None = None,
     hooks: tuple[Hook, ...] = (),
     equilibration: int = 0,
 ) -> Simulation:
     """A simulation with every molecule seen by ``potential``."""
     coupling = SubtractiveCoupling(potential, Zero())
-    regions = slab or whole_box(state)
+    regions = regions or whole_box(state)
     return Simulation(state, coupling, regions, thermostat, None, seed, "full", None, hooks, equilibration)
 
 
@@ -142,5 +142,5 @@ def bulk_pressure(
         simulation.run(steps - dropped, bar)
     mean, error, effective = mean_and_error(pressure.pressures)
     energy = float(np.mean(pressure.energies))
-    measured = 2.0 * simulation.energy_sums.sum() / (3.0 * thermal_energy(1.0) * simulation.atom_sums.sum())
+    measured = 2.0 * simulation.energy_sums.sum() / (thermal_energy(1.0) * simulation.degree_sums.sum())
     return BulkResult(mean, error, effective, float(measured), energy, simulation.state, np.array(pressure.pressures))

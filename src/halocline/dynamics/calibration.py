@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from halocline.adress.regions import BoolArray, Slab
+from halocline.adress.regions import BoolArray, Regions
 from halocline.adress.thermodynamic_force import ThermodynamicForce, update_prefactor
 from halocline.dynamics.checkpoint import CheckpointHook, has_checkpoint, previous_path, read_checkpoint
 from halocline.dynamics.recording import ProfileHook
@@ -113,7 +113,7 @@ Builder = Callable[[ThermodynamicForce, State, BoolArray | None, int, list[Hook]
 def calibrate(
     build: Builder,
     start: State,
-    slab: Slab,
+    regions: Regions,
     force: ThermodynamicForce,
     settings: CalibrationSettings,
     folder: Path,
@@ -139,7 +139,7 @@ def calibrate(
     while len(windows) < settings.iterations and not has_converged(windows, settings.tolerance):
         number = len(windows)
         counts, state, inside = _run_window(build, state, inside, number, force, settings, folder, progress)
-        window = _judge(counts, slab, force, density, start, settings, number)
+        window = _judge(counts, regions, force, density, start, settings, number)
         force.tables = np.array(window.updated)
         windows.append(window)
         _write(folder, windows, state, inside)
@@ -158,14 +158,15 @@ def has_converged(windows: Sequence[Window], tolerance: float) -> bool:
     return len(windows) >= STREAK and all(window.agrees(tolerance) for window in windows[-STREAK:])
 
 
-def blocks_of(slab: Slab, edges: FloatArray) -> list[BoolArray]:
+def blocks_of(regions: Regions, edges: FloatArray) -> list[BoolArray]:
     """Masks of bins: AT, blocks of about 3 Å through Δ, the reservoir beyond the hysteresis."""
     centres = 0.5 * (edges[1:] + edges[:-1])
-    n_blocks = max(1, round(slab.transition / BLOCK))
-    borders = np.linspace(slab.atomistic, slab.outer, n_blocks + 1)
+    n_blocks = max(1, round(regions.transition / BLOCK))
+    borders = np.linspace(regions.atomistic, regions.outer, n_blocks + 1)
     transition = [(centres >= low) & (centres < high) for low, high in itertools.pairwise(borders)]
-    beyond = centres >= slab.outer + slab.hysteresis
-    return [mask for mask in (centres < slab.atomistic, *transition) if mask.any()] + [beyond if beyond.any() else centres >= slab.outer]
+    beyond = centres >= regions.outer + regions.hysteresis
+    judged = [mask for mask in (centres < regions.atomistic, *transition) if mask.any()]
+    return [*judged, beyond if beyond.any() else centres >= regions.outer]
 
 
 def _run_window(
@@ -186,15 +187,20 @@ def _run_window(
 
 
 def _judge(
-    counts: IntArray, slab: Slab, force: ThermodynamicForce, density: FloatArray, start: State, settings: CalibrationSettings, number: int
+    counts: IntArray,
+    regions: Regions,
+    force: ThermodynamicForce,
+    density: FloatArray,
+    start: State,
+    settings: CalibrationSettings,
+    number: int,
 ) -> Window:
     """Densities with errors, and the update that follows."""
-    shell = 2.0 * start.volume / start.edges[0] * force.width
-    expected = density[:, None] * shell
+    expected = density[:, None] * regions.shell_volumes(force.edges, start.cell)
     bins = [[mean_and_error(series)[:2] for series in counts[:, kind].T] for kind in range(len(density))]
     values = np.array(bins) / expected[:, :, None]
     blocks = np.array([
-        [_relative(counts[:, kind, mask].sum(1), float(expected[kind, 0]) * int(mask.sum())) for mask in blocks_of(slab, force.edges)]
+        [_relative(counts[:, kind, mask].sum(1), float(expected[kind, mask].sum())) for mask in blocks_of(regions, force.edges)]
         for kind in range(len(density))
     ])  # fmt: skip
     before = force.tables.copy()

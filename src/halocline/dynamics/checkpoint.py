@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from halocline.dynamics.heat_ledger import HeatLedger
 from halocline.dynamics.simulation import Hook, Simulation
@@ -17,7 +16,7 @@ from halocline.errors import RunFailure
 from halocline.files import read_arrays, write_arrays
 from halocline.potentials.base import Evaluation
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 def previous_path(path: Path) -> Path:
@@ -36,16 +35,14 @@ def write_checkpoint(simulation: Simulation, path: Path) -> None:
     arrays = {
         "format_version": np.array(FORMAT_VERSION),
         "steps": np.array(simulation.steps),
-        "positions": integrator.coordinates,
-        "velocities": integrator.velocities.cpu().numpy(),
-        "random": integrator.generator.get_state().numpy(),
+        **integrator.arrays(),
         "inside": simulation.inside,
         "energy": np.array([evaluation.energy, simulation.force_energy]),
         "model_forces": evaluation.forces,
         "forces": simulation.forces,
         "model_capped": evaluation.capped,
         "energy_sums": simulation.energy_sums,
-        "atom_sums": simulation.atom_sums,
+        "degree_sums": simulation.degree_sums,
         **simulation.ledger.to_arrays(),
     }
     for hook in simulation.hooks:
@@ -81,22 +78,19 @@ def read_checkpoint(simulation: Simulation, path: Path) -> None:
     remedy = "Delete the checkpoints beside it to start this run again."
     if int(arrays.get("format_version", np.array(-1))) != FORMAT_VERSION:
         raise RunFailure(f"the checkpoint is not of format {FORMAT_VERSION}", str(source), remedy)
-    if arrays["positions"].shape != tuple(simulation.integrator.positions.shape):
-        shapes = f"{arrays['positions'].shape[0]} atoms, the run has {simulation.integrator.positions.shape[0]}"
+    if arrays["positions"].shape != simulation.integrator.coordinates.shape:
+        shapes = f"{arrays['positions'].shape[0]} atoms, the run has {simulation.integrator.coordinates.shape[0]}"
         raise RunFailure(f"the checkpoint holds {shapes}", str(source), remedy)
     _restore(simulation, arrays)
 
 
 def _restore(simulation: Simulation, arrays: dict[str, np.ndarray]) -> None:
-    integrator = simulation.integrator
-    integrator.positions.copy_(torch.from_numpy(arrays["positions"]))
-    integrator.velocities.copy_(torch.from_numpy(arrays["velocities"]))
-    integrator.generator.set_state(torch.from_numpy(arrays["random"]))
+    simulation.integrator.restore(arrays)
     simulation.steps = int(arrays["steps"])
     energy, force_energy = arrays["energy"].tolist()
     evaluation = Evaluation(energy, arrays["model_forces"], None, arrays["model_capped"])
     simulation.restore(evaluation, force_energy, arrays["forces"], arrays["inside"])
-    simulation.energy_sums, simulation.atom_sums = arrays["energy_sums"], arrays["atom_sums"]
+    simulation.energy_sums, simulation.degree_sums = arrays["energy_sums"], arrays["degree_sums"]
     simulation.ledger = HeatLedger.from_arrays(arrays)
     for hook in simulation.hooks:
         prefix = f"hook.{hook.name}."

@@ -29,6 +29,7 @@ class HeatLedger:
         net: members gained by S1.
         thermostat: (3,) work of the thermostat on atoms of AT, Δ and reservoir, eV.
         capped: (3,) capped pairs by region; a pair between two regions counts half in each.
+        external: work of regions that move and of tables that change, eV.
     """
 
     start: float = 0.0
@@ -39,6 +40,7 @@ class HeatLedger:
     net: int = 0
     thermostat: FloatArray = field(default_factory=lambda: np.zeros(3))
     capped: FloatArray = field(default_factory=lambda: np.zeros(3))
+    external: float = 0.0
 
     @property
     def total_heat(self) -> float:
@@ -51,7 +53,10 @@ class HeatLedger:
         return int(self.molecules.sum())
 
     def book_jump(self, jump: float, entered: int, left: int) -> None:
-        """Book one change of membership, ``jump`` in eV."""
+        """Book one change of membership, ``jump`` in eV; without one, the work of regions that moved."""
+        if not entered and not left:
+            self.external += jump
+            return
         kind = _MIXED if entered and left else _IN if entered else _OUT
         self.heat[kind] += jump
         self.squares[kind] += jump**2
@@ -75,8 +80,8 @@ class HeatLedger:
         return float(per_molecule.sum()), float(np.hypot(*errors)) if (self.steps[ways] > 1).all() else math.inf
 
     def conserved(self, kinetic: float, potential: float) -> float:
-        """Kinetic + potential - jumps - thermostat work - their start: zero up to the error of the integrator, eV."""
-        return kinetic + potential - self.total_heat - float(self.thermostat.sum()) - self.start
+        """Kinetic + potential - jumps - thermostat and external work - their start: zero up to the error of the integrator, eV."""
+        return kinetic + potential - self.total_heat - float(self.thermostat.sum()) - self.external - self.start
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """For checkpoints."""
@@ -84,7 +89,7 @@ class HeatLedger:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> HeatLedger:
-        ledger = cls(start=float(arrays["ledger.start"]), net=int(arrays["ledger.net"]))
+        ledger = cls(start=float(arrays["ledger.start"]), net=int(arrays["ledger.net"]), external=float(arrays["ledger.external"]))
         for name in ("heat", "squares", "steps", "molecules", "thermostat", "capped"):
             setattr(ledger, name, arrays[f"ledger.{name}"].copy())
         return ledger

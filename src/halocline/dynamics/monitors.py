@@ -29,7 +29,7 @@ class Monitor(Hook):
 
     def __init__(self, interval: int, hottest: float = 2.0, stretch: float = 1.8) -> None:
         self.interval, self.hottest, self.stretch = interval, hottest, stretch
-        self._energy, self._atoms = np.zeros(3), np.zeros(3)
+        self._energy, self._degrees = np.zeros(3), np.zeros(3)
         self._extent: FloatArray | None = None
 
     def __call__(self, simulation: Simulation) -> None:
@@ -39,10 +39,10 @@ class Monitor(Hook):
         self._check_molecules(simulation, where)
 
     def state(self) -> dict[str, np.ndarray]:
-        return {"energy": self._energy.copy(), "atoms": self._atoms.copy()}
+        return {"energy": self._energy.copy(), "degrees": self._degrees.copy()}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        self._energy, self._atoms = arrays["energy"], arrays["atoms"]
+        self._energy, self._degrees = arrays["energy"], arrays["degrees"]
 
     def _check_finite(self, simulation: Simulation, where: str) -> None:
         bad = ~np.isfinite(simulation.forces).all(axis=1)
@@ -51,14 +51,14 @@ class Monitor(Hook):
             raise RunFailure(f"{int(bad.sum())} atoms have NaN or infinite forces, the first in molecule {molecule}", where, _REMEDY)
 
     def _check_temperature(self, simulation: Simulation, where: str) -> None:
-        if simulation.atom_sums.sum() < self._atoms.sum():  # the sums started again
-            self._energy, self._atoms = np.zeros(3), np.zeros(3)
-        energy, atoms = simulation.energy_sums - self._energy, simulation.atom_sums - self._atoms
-        self._energy, self._atoms = simulation.energy_sums.copy(), simulation.atom_sums.copy()
+        if simulation.degree_sums.sum() < self._degrees.sum():  # the sums started again
+            self._energy, self._degrees = np.zeros(3), np.zeros(3)
+        energy, degrees = simulation.energy_sums - self._energy, simulation.degree_sums - self._degrees
+        self._energy, self._degrees = simulation.energy_sums.copy(), simulation.degree_sums.copy()
         target = simulation.thermostat.temperature
-        for name, value, count in zip(LEVEL_NAMES, simulation.temperatures(energy, atoms), atoms):
+        for name, value, count in zip(LEVEL_NAMES, simulation.temperatures(energy, degrees), degrees):
             # A handful of atoms may be that hot by chance.
-            if count >= 30 * self.interval and value > self.hottest * target:
+            if count >= 90 * self.interval and value > self.hottest * target:
                 raise RunFailure(f"the {name} region has {value:.0f} K instead of {target:.0f} K", where, _REMEDY)
 
     def _check_molecules(self, simulation: Simulation, where: str) -> None:

@@ -20,12 +20,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from halocline.adress.regions import BoolArray, LevelArray, Slab
+from halocline.adress.regions import BoolArray, LevelArray, Regions, regions_from_json
 from halocline.errors import RunFailure
 from halocline.files import atomic_path
 from halocline.topology import FloatArray, Topology
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 _REMEDY = "Delete the file and run the stage that makes it again."
 
@@ -48,7 +48,7 @@ class Snapshot:
     inside: BoolArray
     cell: FloatArray
     topology: Topology
-    slab: Slab
+    regions: Regions
 
     @cached_property
     def centres(self) -> FloatArray:
@@ -58,7 +58,7 @@ class Snapshot:
     @cached_property
     def distance(self) -> FloatArray:
         """(n_molecules,) distance of the centres of mass from the centre of the slab, Å."""
-        return self.slab.distance(self.centres)
+        return self.regions.distance(self.centres)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class RecordHeader:
 
     cell: FloatArray
     topology: Topology
-    slab: Slab
+    regions: Regions
     temperature: float
     density: float
     timestep: float
@@ -124,7 +124,7 @@ class RecordWriter:
             file.attrs["format_version"] = FORMAT_VERSION
             file.attrs["temperature"], file.attrs["density"] = header.temperature, header.density
             file.attrs["timestep"], file.attrs["resolution"], file.attrs["seed"] = header.timestep, header.resolution, header.seed
-            file.attrs["slab"] = json.dumps(header.slab.to_json())
+            file.attrs["regions"] = json.dumps(header.regions.to_json())
             file.attrs["species"] = json.dumps(list(topology.species))
             file["cell"] = header.cell
             for name in ("molecule_species", "offsets", "atomic_numbers", "masses"):
@@ -204,7 +204,7 @@ class Record:
 
     Attributes:
         cell: (3, 3), Å.
-        topology, slab: molecules and regions.
+        topology, regions: molecules and regions.
         temperature_target: K. density: molecules/Å^3. timestep: fs. resolution: "open" or "full". seed.
     """
 
@@ -213,7 +213,7 @@ class Record:
         species = tuple(json.loads(file.attrs["species"]))
         arrays = [file[f"topology/{name}"][()] for name in ("molecule_species", "offsets", "atomic_numbers", "masses")]
         self.topology = Topology(species, *arrays)
-        self.slab = Slab.from_json(json.loads(file.attrs["slab"]))
+        self.regions = regions_from_json(json.loads(file.attrs["regions"]))
         self.cell: FloatArray = file["cell"][()]
         self.temperature_target, self.density = float(file.attrs["temperature"]), float(file.attrs["density"])
         self.timestep, self.seed = float(file.attrs["timestep"]), int(file.attrs["seed"])
@@ -241,13 +241,15 @@ class Record:
         row = index % self._frames
         file = self._file
         positions = file["positions"][row].astype(np.float64)
-        return Snapshot(float(file["time"][row]), positions, file["level"][row], file["inside"][row], self.cell, self.topology, self.slab)
+        return Snapshot(
+            float(file["time"][row]), positions, file["level"][row], file["inside"][row], self.cell, self.topology, self.regions
+        )
 
     def __iter__(self) -> Iterator[Snapshot]:
         return (self[row] for row in range(self._frames))
 
     def column(self, name: str) -> NDArray[Any]:
-        """All rows of one dataset: time (fs), temperature (rows, 3; K), degrees (rows, 3; mean number of atoms), kinetic,
+        """All rows of one dataset: time (fs), temperature (rows, 3; K), degrees (rows, 3; mean number of degrees of freedom), kinetic,
         potential, heat, thermostat (eV), flips, capped (rows, 3) and so on; sums run from the start of recording.
 
         Raises:

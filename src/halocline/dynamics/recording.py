@@ -27,12 +27,12 @@ class RecordHook(Hook):
         self.path, self.interval, self.density, self.capacity = path, interval, density, capacity
         self.writer: RecordWriter | None = None
         self._frames = 0
-        self._energy, self._atoms = np.zeros(3), np.zeros(3)
+        self._energy, self._degrees = np.zeros(3), np.zeros(3)
 
     def __call__(self, simulation: Simulation) -> None:
         writer = self._open(simulation)
-        energy, atoms = simulation.energy_sums - self._energy, simulation.atom_sums - self._atoms
-        self._energy, self._atoms = simulation.energy_sums.copy(), simulation.atom_sums.copy()
+        energy, degrees = simulation.energy_sums - self._energy, simulation.degree_sums - self._degrees
+        self._energy, self._degrees = simulation.energy_sums.copy(), simulation.degree_sums.copy()
         ledger = simulation.ledger
         writer.append(
             {
@@ -40,8 +40,8 @@ class RecordHook(Hook):
                 "positions": simulation.integrator.coordinates,
                 "level": simulation.levels,
                 "inside": simulation.inside,
-                "temperature": simulation.temperatures(energy, atoms),
-                "degrees": atoms / self.interval,
+                "temperature": simulation.temperatures(energy, degrees),
+                "degrees": degrees / self.interval,
                 "kinetic": simulation.kinetic,
                 "potential": simulation.potential,
                 "heat": ledger.total_heat,
@@ -56,10 +56,10 @@ class RecordHook(Hook):
         if self.writer is not None:
             self.writer.flush()
             self._frames = self.writer.frames
-        return {"frames": np.array(self._frames), "energy": self._energy.copy(), "atoms": self._atoms.copy()}
+        return {"frames": np.array(self._frames), "energy": self._energy.copy(), "degrees": self._degrees.copy()}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        self._frames, self._energy, self._atoms = int(arrays["frames"]), arrays["energy"], arrays["atoms"]
+        self._frames, self._energy, self._degrees = int(arrays["frames"]), arrays["energy"], arrays["degrees"]
         if self.writer is not None:
             self.writer.close()
         self.writer = RecordWriter.resume(self.path, self._frames) if self._frames else None
@@ -76,7 +76,7 @@ class RecordHook(Hook):
             header = RecordHeader(
                 simulation.initial.cell,
                 simulation.topology,
-                simulation.slab,
+                simulation.regions,
                 simulation.thermostat.temperature,
                 self.density,
                 simulation.thermostat.timestep,
@@ -133,10 +133,11 @@ class TemperatureHook(Hook):
             self._blocks.append(np.zeros((2, len(self.edges) - 1)))
         self._samples += 1
         topology, n_bins = simulation.topology, len(self.edges) - 1
-        velocities = topology.centres_of_mass(simulation.integrator.velocities.cpu().numpy())
+        velocities = topology.centres_of_mass(simulation.integrator.velocity_array)
         energies = 0.5 * topology.molecule_masses * (velocities**2).sum(1) / ACCELERATION
-        bins = np.minimum((simulation.slab.distance(simulation.centres) / self.edges[1]).astype(np.int64), n_bins - 1)
-        self._blocks[-1] += [np.bincount(bins, energies, n_bins), np.bincount(bins, minlength=n_bins)]
+        bins = (simulation.distance / self.edges[1]).astype(np.int64)
+        within = bins < n_bins
+        self._blocks[-1] += [np.bincount(bins[within], energies[within], n_bins), np.bincount(bins[within], minlength=n_bins)]
 
     def profile(self) -> tuple[FloatArray, FloatArray]:
         """(n_bins,) temperatures in K and their standard errors from whole blocks; NaN where nothing is known."""
@@ -155,8 +156,9 @@ class TemperatureHook(Hook):
 
 
 def count_molecules(simulation: Simulation, edges: FloatArray, n_species: int) -> IntArray:
-    """(n_species, n_bins) molecules by distance from the centre of the slab, in equal bins."""
+    """(n_species, n_bins) molecules by distance from the core, in equal bins; those beyond the last edge are left out."""
     n_bins = len(edges) - 1
-    bins = np.minimum((simulation.slab.distance(simulation.centres) / edges[1]).astype(np.int64), n_bins - 1)
-    flat = simulation.topology.molecule_species * n_bins + bins
+    bins = (simulation.distance / edges[1]).astype(np.int64)
+    within = bins < n_bins
+    flat = simulation.topology.molecule_species[within] * n_bins + bins[within]
     return np.bincount(flat, minlength=n_species * n_bins).reshape(n_species, n_bins)

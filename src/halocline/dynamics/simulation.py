@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from halocline.adress.coupling.base import Coupling
-from halocline.adress.regions import BoolArray, LevelArray, Slab
+from halocline.adress.regions import RESERVOIR, BoolArray, LevelArray, Regions, Resolution
 from halocline.adress.thermodynamic_force import ThermodynamicForce
 from halocline.dynamics.heat_ledger import HeatLedger
-from halocline.dynamics.integrator import Integrator, maxwell_boltzmann
+from halocline.dynamics.integrator import Integrator, Mover, maxwell_boltzmann
 from halocline.errors import RunFailure
 from halocline.potentials.base import Evaluation
+from halocline.potentials.learned import centres_of_mass, spread_forces
 from halocline.progress import Task
 from halocline.state import State
 from halocline.topology import FloatArray
@@ -58,30 +58,33 @@ class Hook(ABC):
 
 
 class Simulation:
-    """Dynamics of a slab of resolved molecules in its reservoir.
+    """Dynamics of resolved molecules in their reservoir.
 
     A step that changes membership closes with the forces of the old membership, books the jump of the energy and opens
-    the next step with the new forces; otherwise the books do not close.
+    the next step with the new forces; otherwise the books do not close. Regions that follow a molecule move at the same
+    point of the step, and the work that this does is booked beside the jumps.
 
     Steps are counted from ``-equilibration``; at zero all sums start again, and most hooks are called from then on only.
 
     Args:
         state: starting configuration, periodic and orthorhombic; without velocities they are drawn.
         coupling: not yet bound.
-        slab: regions.
+        regions: where the resolution changes.
         thermostat: time step, temperature, frictions.
         force: thermodynamic force, or None.
         seed: of velocities and noise.
         resolution: "open", or "full" for everything inside S1 at all times (levels then follow from the distance alone).
-        inside: (n_molecules,) members of S1 to start with; by distance if not given.
+        inside: members of S1 to start with (of all sets, for a deeper stack); by distance if not given.
         equilibration: steps before the sums start.
+        integrator: what moves the atoms, at the positions and velocities of ``state``; by default :class:`Integrator`, for
+            flexible molecules.
     """
 
     def __init__(
         self,
         state: State,
         coupling: Coupling,
-        slab: Slab,
+        regions: Regions,
         thermostat: Thermostat,
         force: ThermodynamicForce | None = None,
         seed: int = 0,
@@ -90,24 +93,23 @@ class Simulation:
         hooks: Sequence[Hook] = (),
         equilibration: int = 0,
         device: str = "cpu",
+        integrator: Mover | None = None,
     ) -> None:
         topology = state.topology
-        self.initial, self.topology, self.slab = state, topology, slab
+        self.initial, self.topology = state, topology
         self.coupling, self.force, self.thermostat = coupling, force, thermostat
         self.resolution, self.hooks, self.seed = resolution, list(hooks), seed
-        velocities = state.velocities
-        if velocities is None:
-            velocities = maxwell_boltzmann(topology.masses, thermostat.temperature, np.random.default_rng(seed))
-        self.integrator = Integrator(
-            state.positions, velocities, topology.masses, thermostat.timestep, thermostat.temperature, seed, device
-        )
+        self.integrator: Mover = integrator or _flexible(state, thermostat, seed, device)
         coupling.bind(topology, state.cell)
         self._share = topology.masses / topology.molecule_masses[topology.molecule_of_atom]
         self.steps, self.ledger = -equilibration, HeatLedger()
-        self.energy_sums, self.atom_sums = np.zeros(3), np.zeros(3)
-        distance = slab.distance(topology.centres_of_mass(self.integrator.coordinates))
-        self.inside = self._members(distance, slab.initial_inside(distance) if inside is None else inside.copy())
-        self._set_levels(self._levels(distance))
+        self.energy_sums, self.degree_sums = np.zeros(3), np.zeros(3)
+        self.centres = self._find_centres()
+        self.regions = regions.follow(self.centres)
+        distance = self.regions.distance(self.centres)
+        self._place(distance, self._members(distance, self.regions.initial_inside(distance) if inside is None else inside.copy()))
+        if self.integrator.points:
+            self.integrator.sleep(~self.membership.members)
         self._evaluate()
         if self.steps == 0:
             self.reset_sums()
@@ -118,9 +120,14 @@ class Simulation:
         return self.steps * self.thermostat.timestep
 
     @property
+    def inside(self) -> BoolArray:
+        """Members of S1, (n_molecules,); of all sets, (n_sets, n_molecules), for a deeper stack."""
+        return self.membership.inside
+
+    @property
     def kinetic(self) -> float:
         """Kinetic energy of the velocities at the end of the step, eV."""
-        return float(self.integrator.kinetic_energies().sum())
+        return self.integrator.kinetic
 
     @property
     def potential(self) -> float:
@@ -130,28 +137,31 @@ class Simulation:
     @property
     def state(self) -> State:
         """Positions and velocities now."""
-        positions, velocities = self.integrator.coordinates.copy(), self.integrator.velocities.cpu().numpy().copy()
-        return replace(self.initial, positions=positions, velocities=velocities)
+        return replace(self.initial, positions=self.integrator.coordinates.copy(), velocities=self.integrator.velocity_array.copy())
 
     def conserved(self) -> float:
         """What the heat ledger says should be zero, eV."""
         return self.ledger.conserved(self.kinetic, self.potential)
 
-    def temperatures(self, energy: FloatArray, atoms: FloatArray) -> FloatArray:
-        """(3,) temperatures in K from sums of kinetic energy and of atoms over steps; NaN for a region without atoms."""
+    def temperatures(self, energy: FloatArray, degrees: FloatArray) -> FloatArray:
+        """(3,) temperatures in K from sums of kinetic energy and of degrees of freedom over steps; NaN for a region without any."""
         with np.errstate(invalid="ignore", divide="ignore"):
-            return 2.0 * energy / (3.0 * BOLTZMANN * atoms)
+            return 2.0 * energy / (BOLTZMANN * degrees)
 
     def reset_sums(self) -> None:
         """Begin the books here."""
         self.ledger = HeatLedger(start=self.kinetic + self.potential)
-        self.energy_sums, self.atom_sums = np.zeros(3), np.zeros(3)
+        self.energy_sums, self.degree_sums = np.zeros(3), np.zeros(3)
 
     def restore(self, evaluation: Evaluation, force_energy: float, forces: FloatArray, inside: BoolArray) -> None:
         """Take up the forces and the membership that belong to the integrator's positions, from a checkpoint."""
-        self.evaluation, self.force_energy, self.forces, self.inside = evaluation, force_energy, forces, inside
-        self.centres = self.topology.centres_of_mass(self.integrator.coordinates)
-        self._set_levels(self._levels(self.slab.distance(self.centres)))
+        self.evaluation, self.force_energy, self.forces = evaluation, force_energy, forces
+        self.centres = self._find_centres()
+        self.regions = self.regions.follow(self.centres)
+        distance = self.regions.distance(self.centres)
+        self._place(distance, inside)
+        # Within a step the coupling's forces do not change with the next membership: only the last ones are needed.
+        self._outward = None if self.force is None else self.force.evaluate(distance, self.topology.molecule_species)[1]
 
     def run(self, until: int, task: Task | None = None) -> None:
         """Advance to a step number, calling hooks.
@@ -174,73 +184,96 @@ class Simulation:
         move = self.integrator
         move.kick(self.forces)
         move.drift()
-        work = move.thermostat()
-        self._add_sums(work)
+        self.ledger.thermostat += move.thermostat_by_level()
+        # Right after the thermostat BAOAB samples the kinetic energy best.
+        energies, degrees = move.kinetic_by_level()
+        self.energy_sums += energies
+        self.degree_sums += degrees
         move.drift()
+        self.centres = self._find_centres()
+        self._place(self.regions.distance(self.centres), self.membership.inside)
         self._evaluate()
         move.kick(self.forces)
         self.steps += 1
         self._change_membership()
 
-    def _add_sums(self, work: torch.Tensor) -> None:
-        """Kinetic energies right after the thermostat, which BAOAB samples best, and the work of the thermostat."""
-        energies = torch.bincount(self._atom_levels, self.integrator.kinetic_energies(), 3)
-        self.energy_sums += energies.cpu().numpy()
-        self.atom_sums += self._level_atoms
-        if len(work):
-            self.ledger.thermostat += torch.bincount(self._damped_levels, work, 3).cpu().numpy()
+    def _find_centres(self) -> FloatArray:
+        return centres_of_mass(self.integrator.coordinates, self.topology.offsets, self._share)
 
     def _evaluate(self) -> None:
         """Forces at the current positions and membership."""
-        positions = self.integrator.coordinates
-        self.centres = self.topology.centres_of_mass(positions)
-        self.evaluation = self.coupling.evaluate(positions, self.inside)
+        self.evaluation = self.coupling.evaluate(self.integrator.coordinates, self.membership)
         if not np.isfinite(self.evaluation.energy):
             where = f"step {self.steps + 1} ({self.resolution} run)"
             remedy = "Use a shorter dynamics.timestep, or give the model more training data around such configurations."
             raise RunFailure("the potential energy is not finite", where, remedy)
-        self.force_energy, along_x = 0.0, np.zeros(0)
-        if self.force is not None:
-            self.force_energy, along_x = self.force.evaluate(self.slab, self.centres, self.topology.molecule_species)
-        self._add_force(along_x)
+        self._apply_thermodynamic_force()
         if self.evaluation.capped.any():
             self.ledger.capped += np.bincount(self.levels, 0.5 * self.evaluation.capped, 3)
 
-    def _add_force(self, along_x: FloatArray) -> None:
+    def _apply_thermodynamic_force(self) -> None:
+        """Its energy, and the total forces at the present regions."""
+        self.force_energy, self._outward = 0.0, None
+        if self.force is not None:
+            self.force_energy, self._outward = self.force.evaluate(self.distance, self.topology.molecule_species)
+        self._add_force()
+
+    def _add_force(self) -> None:
         """Total forces: those of the coupling, and on atom i the share m_i/M of the thermodynamic force."""
         self.forces = self.evaluation.forces
-        if len(along_x):
-            self.forces = self.forces.copy()
-            self.forces[:, 0] += self._share * along_x[self.topology.molecule_of_atom]
-        self._along_x = along_x
+        if self._outward is not None:
+            on_centres = self._outward[:, None] * self.regions.direction(self.centres)
+            self.forces = self.forces + spread_forces(on_centres, self.topology.offsets, self._share)
 
     def _members(self, distance: FloatArray, inside: BoolArray) -> BoolArray:
         if self.resolution == "full":
             return np.ones(len(distance), dtype=bool)
-        return self.slab.update_inside(distance, inside)
+        return self.regions.update_inside(distance, inside)
 
-    def _levels(self, distance: FloatArray) -> LevelArray:
-        inside = distance < self.slab.outer if self.resolution == "full" else self.inside
-        return self.slab.levels(distance, inside)
+    def _place(self, distance: FloatArray, inside: BoolArray) -> None:
+        """Membership and weights at a distance from the core, and levels that follow."""
+        self.distance = distance
+        if self.resolution == "full":
+            self.membership, levels_of = Resolution(inside), distance < self.regions.outer
+        else:
+            self.membership = Resolution(inside, self.regions, self.centres, distance)
+            levels_of = inside
+        levels = self.regions.levels(distance, levels_of)
+        if not hasattr(self, "levels") or not np.array_equal(levels, self.levels):
+            self.levels: LevelArray = levels
+            self.integrator.set_levels(levels, np.array(self.thermostat.friction))
 
     def _change_membership(self) -> None:
-        distance = self.slab.distance(self.centres)
-        inside = self._members(distance, self.inside)
-        changed = inside != self.inside
-        if changed.any():
-            self.evaluation, jump = self.coupling.change(self.integrator.coordinates, self.evaluation, inside)
+        regions = self.regions.follow(self.centres)
+        moved, self.regions = regions is not self.regions, regions
+        distance = regions.distance(self.centres) if moved else self.distance
+        old = self.membership.inside
+        inside = self._members(distance, old)
+        changed = inside != old
+        if not moved and not changed.any():
+            return
+        if self.integrator.points:
+            self._change_representation(Resolution(inside).members, self.membership.members)
+        self._place(distance, inside)
+        if changed.any() or self.coupling.is_weighted:
+            self.evaluation, jump = self.coupling.change(self.integrator.coordinates, self.evaluation, self.membership)
             self.ledger.book_jump(jump, int((changed & inside).sum()), int((changed & ~inside).sum()))
-            self.inside = inside
-            self._add_force(self._along_x)
-        levels = self._levels(distance)
-        if not np.array_equal(levels, self.levels):
-            self._set_levels(levels)
+        if moved:
+            before = self.force_energy
+            self._apply_thermodynamic_force()
+            self.ledger.external += self.force_energy - before
+        else:
+            self._add_force()
 
-    def _set_levels(self, levels: LevelArray) -> None:
-        """Regions decide friction and the books."""
-        self.levels = levels
-        atom_levels = levels[self.topology.molecule_of_atom].astype(np.int64)
-        self._atom_levels = torch.from_numpy(atom_levels).to(self.integrator.device)
-        self._level_atoms = np.bincount(atom_levels, minlength=3).astype(np.float64)
-        self.integrator.set_friction(np.array(self.thermostat.friction)[atom_levels])
-        self._damped_levels = self._atom_levels[self.integrator.damped]
+    def _change_representation(self, members: BoolArray, before: BoolArray) -> None:
+        """Molecules that enter S1 take a thermal orientation and rotation, those that leave it become points."""
+        gained = self.integrator.wake(members & ~before) + self.integrator.sleep(before & ~members)
+        self.ledger.thermostat[RESERVOIR] += gained
+
+
+def _flexible(state: State, thermostat: Thermostat, seed: int, device: str) -> Integrator:
+    topology, velocities = state.topology, state.velocities
+    if velocities is None:
+        velocities = maxwell_boltzmann(topology.masses, thermostat.temperature, np.random.default_rng(seed))
+    arguments = (topology.masses, thermostat.timestep, thermostat.temperature, seed, device)
+    return Integrator(state.positions, velocities, *arguments, molecule_of_atom=topology.molecule_of_atom)

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from halocline.adress.regions import Slab
+from halocline.adress.regions import Regions
 from halocline.config.study import Validation
 from halocline.dynamics.record import Record, Snapshot
 from halocline.errors import RunFailure
@@ -26,7 +26,7 @@ class Setting:
     """What is fixed for a run.
 
     Attributes:
-        cell: (3, 3), Å. topology, slab: molecules and regions; the reference is measured with the regions of the open run.
+        cell: (3, 3), Å. topology, regions: molecules and regions; the reference is measured with the regions of the open run.
         temperature: target, K. density: target, molecules/Å^3.
         resolution: "open", or "full" for a closed box at full atomistic resolution, where every place is equivalent.
         rows: length of the record, so that expensive observables can choose a stride. interval: fs between rows.
@@ -37,7 +37,7 @@ class Setting:
 
     cell: FloatArray
     topology: Topology
-    slab: Slab
+    regions: Regions
     temperature: float
     density: float
     resolution: str = "open"
@@ -54,15 +54,15 @@ class Setting:
         tolerances: Validation,
         tracers: bool = False,
         multipoles: Path | None = None,
-        slab: Slab | None = None,
+        regions: Regions | None = None,
     ) -> Setting:
         """The setting of a record, with its own regions unless others are given."""
         times = record.column("time")
         interval = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
         target = record.temperature_target
         return cls(
-            record.cell, record.topology, slab or record.slab, target, record.density, record.resolution, len(record), interval, tolerances,
-            tracers, multipoles,
+            record.cell, record.topology, regions or record.regions, target, record.density, record.resolution, len(record), interval,
+            tolerances, tracers, multipoles,
         )  # fmt: skip
 
     @property

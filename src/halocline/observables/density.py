@@ -30,18 +30,18 @@ class Density(Observable):
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
-        slab = setting.slab
-        self.bins = max(2, 2 * round(slab.length / (2 * BIN)))
-        self.edges = np.linspace(-0.5 * slab.length, 0.5 * slab.length, self.bins + 1)
-        self.block_edges, self.inner_blocks = _block_edges(slab.atomistic, slab.transition)
+        regions = setting.regions
+        self.bins = max(2, 2 * round((2.0 * regions.reach) / (2 * BIN)))
+        self.edges = np.linspace(-regions.reach, regions.reach, self.bins + 1)
+        self.block_edges, self.inner_blocks = _block_edges(regions.atomistic, regions.transition)
 
     def update(self, snapshot: Snapshot) -> None:
         setting, masses = self.setting, snapshot.topology.molecule_masses
-        x = setting.slab.signed_distance(snapshot.centres)
+        x = setting.regions.shift(snapshot.centres)
         profile = _mass_density(x, masses, self.edges, setting.cross_section)
         blocks = _mass_density(np.abs(x), masses, self.block_edges, 2.0 * setting.cross_section)
-        inside = np.abs(x) < setting.slab.atomistic
-        atomistic = masses[inside].sum() / (2.0 * setting.slab.atomistic * setting.cross_section * AMU_PER_CUBIC_ANGSTROM)
+        inside = np.abs(x) < setting.regions.atomistic
+        atomistic = masses[inside].sum() / (2.0 * setting.regions.atomistic * setting.cross_section * AMU_PER_CUBIC_ANGSTROM)
         self.store(profile=profile, blocks=blocks, atomistic=atomistic)
 
     @property
@@ -83,19 +83,19 @@ class Density(Observable):
 
     def figures(self, reference: Observable) -> list[Figure]:
         assert isinstance(reference, Density)
-        slab, target = self.setting.slab, self.setting.mass_density
-        ends = [-0.5 * slab.length, 0.5 * slab.length]
+        regions, target = self.setting.regions, self.setting.mass_density
+        ends = [-regions.reach, regions.reach]
         values = self.series("profile").mean(axis=0)
         closed = reference.series("profile").mean(axis=0)
         # One outline a region, drawn as a flat arch: vertical lines are not a kind of series.
         heights = [0.85 * target, 1.15 * target, 1.15 * target, 0.85 * target]
         borders = [
             curve(label, [-x, -x, x, x], heights, style="dashed")
-            for label, x in (("border of AT", slab.atomistic), ("border of the transition layers", slab.outer))
+            for label, x in (("border of AT", regions.atomistic), ("border of the transition layers", regions.outer))
         ]
         caption = (
-            f"Density of whole molecules at their centres of mass in bins of {slab.length / self.bins:.2f} A, with one standard error. "
-            f"AT reaches {slab.atomistic:g} A from the centre, the transition layers to {slab.outer:g} A."
+            f"Density of whole molecules at their centres of mass in bins of {2.0 * regions.reach / self.bins:.2f} A, with one standard "
+            f"error. AT reaches {regions.atomistic:g} A from the centre, the transition layers to {regions.outer:g} A."
         )
         series = [
             curve("open", self.centres, values, column_errors(self.series("profile"))),

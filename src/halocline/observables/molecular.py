@@ -69,13 +69,13 @@ class MolecularProperties(Observable):
         self._seen += 1
         if self.model is None or not due:
             return
-        distance = self.setting.slab.distance(snapshot.centres)
-        reach = self.setting.slab.atomistic + self.model.representation.receptive_field + EXTENT
+        distance = self.setting.regions.distance(snapshot.centres)
+        reach = self.setting.regions.atomistic + self.model.representation.receptive_field + EXTENT
         molecules = np.flatnonzero((distance < reach) & snapshot.inside)
         if len(molecules) == 0:
             return
         state = State(snapshot.positions, snapshot.cell, snapshot.topology).select(molecules)
-        chosen = distance[molecules] < self.setting.slab.atomistic
+        chosen = distance[molecules] < self.setting.regions.atomistic
         with torch.no_grad():
             output = self.model(self.model.graph(state))
         for prop in self.properties:

@@ -76,22 +76,22 @@ class NumberInAT(Observable):
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
-        length, self.total = setting.slab.length, setting.topology.n_molecules
+        length, self.total = 2.0 * setting.regions.reach, setting.topology.n_molecules
         count = max(1, math.floor(length / WINDOW_STEP)) if setting.is_full else 1
         self.shifts = np.arange(count) * length / count
 
     def update(self, snapshot: Snapshot) -> None:
-        slab = self.setting.slab
-        x = slab.signed_distance(snapshot.centres)
+        regions = self.setting.regions
+        x = regions.shift(snapshot.centres)
         moved = x[None, :] - self.shifts[:, None]
-        moved -= slab.length * np.round(moved / slab.length)
-        counts = (np.abs(moved) < slab.atomistic).sum(axis=1)
-        self.store(counts=counts, reservoir=float((np.abs(x) >= slab.outer).sum()))
+        moved -= (2.0 * regions.reach) * np.round(moved / (2.0 * regions.reach))
+        counts = (np.abs(moved) < regions.atomistic).sum(axis=1)
+        self.store(counts=counts, reservoir=float((np.abs(x) >= regions.outer).sum()))
 
     @property
     def expected(self) -> float:
         """Molecules in AT at the target density."""
-        return 2.0 * self.setting.slab.atomistic * self.setting.cross_section * self.setting.density
+        return 2.0 * self.setting.regions.atomistic * self.setting.cross_section * self.setting.density
 
     def mean(self) -> Estimate:
         """Mean number in AT."""
@@ -102,7 +102,7 @@ class NumberInAT(Observable):
         counts = self.series("counts")
         if not self.setting.is_full:
             return variance(counts[:, 0])
-        fraction = 2.0 * self.setting.slab.atomistic / self.setting.slab.length
+        fraction = 2.0 * self.setting.regions.atomistic / (2.0 * self.setting.regions.reach)
         squares = mean(((counts - fraction * self.total) ** 2).mean(axis=1))
         # Places overlap and waves go through all of them: a sample is at most one Gaussian per width of AT.
         places = max(1.0, 1.0 / fraction)
@@ -112,7 +112,7 @@ class NumberInAT(Observable):
 
     def compressibility_factor(self) -> Estimate:
         """chi = n kT kappa_T of a closed box, surface term of the region included."""
-        inside = self.total * 2.0 * self.setting.slab.atomistic / self.setting.slab.length
+        inside = self.total * 2.0 * self.setting.regions.atomistic / (2.0 * self.setting.regions.reach)
         return propagate(lambda spread: closed_box_factor(spread, inside, self.total), [self.variance()])
 
     def prediction(self, factor: Estimate) -> Estimate:
@@ -120,8 +120,7 @@ class NumberInAT(Observable):
 
         With an interacting reservoir its stiffness follows from the fluctuations of its own number of molecules.
         """
-        slab, area = self.setting.slab, self.setting.cross_section
-        atomistic, transition, reservoir = self.setting.density * slab.volumes(area)
+        atomistic, transition, reservoir = self.setting.density * self.setting.regions.volumes(self.setting.cell)
         if self.setting.tracers:
             return propagate(lambda chi: finite_reservoir_variance(chi, atomistic, transition, 1.0 / reservoir), [factor])
 

@@ -36,20 +36,20 @@ class Orientation(Observable):
         self.charges = np.concatenate([charges[kind] for kind in topology.molecule_species])
         has_dipole = [len(item) > 0 and bool(np.any(item)) and abs(item.sum()) < 1e-6 for item in charges]
         self.polar = np.array(has_dipole, dtype=bool)[topology.molecule_species]
-        bins = max(1, round(0.5 * setting.slab.length / BIN))
-        self.edges = np.linspace(0.0, 0.5 * setting.slab.length, bins + 1)
+        bins = max(1, round(setting.regions.reach / BIN))
+        self.edges = np.linspace(0.0, setting.regions.reach, bins + 1)
 
     def update(self, snapshot: Snapshot) -> None:
         if not self.polar.any():
             return
-        slab, topology = self.setting.slab, snapshot.topology
+        regions, topology = self.setting.regions, snapshot.topology
         dipole = np.add.reduceat(self.charges[:, None] * snapshot.positions, topology.offsets[:-1], axis=0)
-        x = slab.signed_distance(snapshot.centres)
+        x = regions.shift(snapshot.centres)
         with np.errstate(invalid="ignore", divide="ignore"):
             cosine = np.where(x < 0, -1.0, 1.0) * dipole[:, 0] / np.linalg.norm(dipole, axis=1)
         chosen = self.polar & np.isfinite(cosine)
         distance, cosine = np.abs(x[chosen]), cosine[chosen]
-        inside = distance < slab.atomistic
+        inside = distance < regions.atomistic
         profile = [np.histogram(distance, self.edges)[0], np.histogram(distance, self.edges, weights=cosine)[0]]
         self.store(atomistic=np.array([inside.sum(), cosine[inside].sum()]), profile=np.stack(profile, axis=1))
 

@@ -101,16 +101,16 @@ class RadialDistribution(Observable):
         super().__init__(setting)
         self.pairs = element_pairs(setting.topology)
         self.elements = sorted({pair.first for pair in self.pairs}, reverse=True)
-        reach = min(RANGE, 0.5 * float(setting.edges.min()), setting.slab.transition - 2.0 * EXTENT)
+        reach = min(RANGE, 0.5 * float(setting.edges.min()), setting.regions.transition - 2.0 * EXTENT)
         self.bins = max(1, math.floor(reach / BIN))
         self.edges = np.linspace(0.0, self.bins * BIN, self.bins + 1)
         self.radius = 0.5 * (self.edges[1:] + self.edges[:-1])
         self.shells = 4.0 / 3.0 * math.pi * np.diff(self.edges**3)
 
     def update(self, snapshot: Snapshot) -> None:
-        topology, slab = snapshot.topology, self.setting.slab
+        topology, regions = snapshot.topology, self.setting.regions
         molecule, numbers = topology.molecule_of_atom, topology.atomic_numbers
-        in_slab = topology.atom_mask(slab.distance(snapshot.centres) < slab.atomistic)
+        in_slab = topology.atom_mask(regions.distance(snapshot.centres) < regions.atomistic)
         first = np.ones(topology.n_atoms, dtype=bool) if self.setting.is_full else in_slab
         i, j, shifts = half_pairs(snapshot.positions, snapshot.cell, True, float(self.edges[-1]))
         between = (molecule[i] != molecule[j]) & (first[i] | first[j])
@@ -136,7 +136,7 @@ class RadialDistribution(Observable):
 
     @property
     def _slab_volume(self) -> float:
-        return 2.0 * self.setting.slab.atomistic * self.setting.cross_section
+        return 2.0 * self.setting.regions.atomistic * self.setting.cross_section
 
     def _columns(self, index: int) -> FloatArray:
         """(n_frames, bins + 1) pairs of each bin, then pairs per volume in a uniform box: all that a g(r) is made of."""
@@ -161,7 +161,7 @@ class RadialDistribution(Observable):
         pair, atoms = self.pairs[index], self.series("slab_atoms").mean(axis=0)
         a, b = self.elements.index(pair.first), self.elements.index(pair.second)
         offsets = self.series("offsets").mean(axis=0)
-        fraction = slab_fraction(self.radius, 2.0 * self.setting.slab.atomistic, offsets[a] + offsets[b])
+        fraction = slab_fraction(self.radius, 2.0 * self.setting.regions.atomistic, offsets[a] + offsets[b])
         uniform = pair.directions * pair.share * atoms[a] * atoms[b] / self._slab_volume
         counts = self.series("slab_counts")[:, index].mean(axis=0)
         with np.errstate(invalid="ignore", divide="ignore"):

@@ -64,8 +64,8 @@ class Temperature(Observable):
 
     def figures(self, reference: Observable) -> list[Figure]:
         assert isinstance(reference, Temperature)
-        slab, values, whole = self.setting.slab, self.regions(), reference.whole()
-        borders = np.array([0.0, slab.atomistic, slab.outer, 0.5 * slab.length])
+        regions, values, whole = self.setting.regions, self.regions(), reference.whole()
+        borders = np.array([0.0, regions.atomistic, regions.outer, regions.reach])
         centres = 0.5 * (borders[1:] + borders[:-1])
         ends = [0.0, float(borders[-1])]
         series = [

@@ -31,11 +31,11 @@ class TetrahedralOrder(Observable):
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
-        self.search = min(SEARCH, setting.slab.transition)
+        self.search = min(SEARCH, setting.regions.transition)
 
     def update(self, snapshot: Snapshot) -> None:
         order = tetrahedral_order(
-            snapshot.centres, snapshot.cell, self.setting.slab.distance(snapshot.centres) < self.setting.slab.atomistic, self.search
+            snapshot.centres, snapshot.cell, self.setting.regions.distance(snapshot.centres) < self.setting.regions.atomistic, self.search
         )
         self.store(moments=np.array([len(order), order.sum()]), histogram=np.histogram(order, _EDGES)[0])
 

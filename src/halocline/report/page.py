@@ -13,7 +13,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from halocline.adress.regions import Slab
+from halocline.adress.regions import Regions
 from halocline.config.study import Study
 from halocline.report import manifest as provenance
 from halocline.report.chapters import FAILURE, ChapterMaker, absences
@@ -36,14 +36,14 @@ class Content:
         results: stage -> what it left behind, in any order.
         stages: names of the stages that a complete study has, in order; other results follow behind them.
         manifest: content of the run's ``manifest.json``, or None.
-        slab: regions of the simulation.
+        regions: regions of the simulation.
         scene: configuration for the 3D view, or None; ``scene_note`` then says why, otherwise what is shown.
     """
 
     study: Study
     results: Mapping[str, StageResult]
     stages: Sequence[str]
-    slab: Slab
+    regions: Regions
     manifest: Mapping[str, Any] | None = None
     scene: Scene | None = None
     scene_note: str = ""
@@ -75,7 +75,7 @@ def render(content: Content) -> str:
             "absences": absences(content.results),
             "missing": [chapter for chapter in chapters if chapter.missing],
         },
-        layout=Markup(sketch(content.slab, content.study.coupling.name)),
+        layout=Markup(sketch(content.regions, content.study.coupling.name)),
         glance=glance(content.study),
         sections=sections(content.study),
         scene=scene,

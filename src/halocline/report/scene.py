@@ -11,7 +11,7 @@ import numpy as np
 from ase.data import chemical_symbols, covalent_radii
 from numpy.typing import NDArray
 
-from halocline.adress.regions import LEVEL_NAMES, RESERVOIR, Slab
+from halocline.adress.regions import LEVEL_NAMES, RESERVOIR, Regions, Slab
 from halocline.dynamics.record import Snapshot
 from halocline.state import State
 from halocline.topology import FloatArray, IntArray, Topology
@@ -33,7 +33,7 @@ class Scene:
         kinds: element symbols, and ``bead`` for a molecule drawn as one sphere.
         radii: Å, one per kind.
         edges: (3,) of the cell, Å.
-        slab: regions.
+        regions: regions.
         counts: molecules per level.
         source: what the picture shows, in words.
     """
@@ -44,7 +44,7 @@ class Scene:
     kinds: tuple[str, ...]
     radii: tuple[float, ...]
     edges: FloatArray
-    slab: Slab
+    regions: Regions
     counts: tuple[int, int, int]
     source: str
 
@@ -52,8 +52,8 @@ class Scene:
         """Data for the viewer: coordinates in 0.01 Å, safe inside a ``<script>`` element."""
         data = {
             "edges": [round(float(edge), 3) for edge in self.edges],
-            "atomistic": self.slab.atomistic,
-            "outer": self.slab.outer,
+            "atomistic": self.regions.atomistic,
+            "outer": self.regions.outer,
             "kinds": list(self.kinds),
             "radii": [round(radius, 3) for radius in self.radii],
             "kind": self.kind.tolist(),
@@ -74,18 +74,18 @@ class Scene:
 def from_snapshot(snapshot: Snapshot) -> Scene:
     """Scene of a recorded configuration."""
     source = f"The last recorded configuration of the open simulation, {snapshot.time / 1000:.2f} ps after recording began."
-    return _make(snapshot.positions, np.diag(snapshot.cell), snapshot.topology, snapshot.level, snapshot.slab, source)
+    return _make(snapshot.positions, np.diag(snapshot.cell), snapshot.topology, snapshot.level, snapshot.regions, source)
 
 
-def from_state(state: State, slab: Slab, source: str) -> Scene:
+def from_state(state: State, regions: Regions, source: str) -> Scene:
     """Scene of a configuration without history: levels follow from the distance to the slab alone."""
-    distance = slab.distance(state.centres_of_mass)
-    levels = slab.levels(distance, slab.initial_inside(distance))
-    return _make(state.positions, state.edges, state.topology, levels, slab, source)
+    distance = regions.distance(state.centres_of_mass)
+    levels = regions.levels(distance, regions.initial_inside(distance))
+    return _make(state.positions, state.edges, state.topology, levels, regions, source)
 
 
-def _make(positions: FloatArray, edges: FloatArray, topology: Topology, levels: NDArray[np.int8], slab: Slab, source: str) -> Scene:
-    origin = np.array([slab.centre, 0.5 * edges[1], 0.5 * edges[2]])
+def _make(positions: FloatArray, edges: FloatArray, topology: Topology, levels: NDArray[np.int8], regions: Regions, source: str) -> Scene:
+    origin = np.array([regions.centre if isinstance(regions, Slab) else 0.5 * edges[0], 0.5 * edges[1], 0.5 * edges[2]])
     centres = topology.centres_of_mass(positions) - origin
     shift = -edges * np.floor(centres / edges + 0.5)
     centres += shift
@@ -103,7 +103,7 @@ def _make(positions: FloatArray, edges: FloatArray, topology: Topology, levels: 
         (*(chemical_symbols[number] for number in numbers), _BEAD),
         (*(0.38 + 0.6 * float(covalent_radii[number]) for number in numbers), bead_radius),
         np.asarray(edges, dtype=float),
-        slab,
+        regions,
         (int((levels == 0).sum()), int((levels == 1).sum()), int((levels == 2).sum())),
         source,
     )

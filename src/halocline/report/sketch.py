@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from halocline.adress.regions import RESERVOIR, Slab
+from halocline.adress.regions import RESERVOIR, Regions
 
 _FONT, _SMALLEST = 14.0, 8.0
 _WIDTH, _MARGIN, _TOP, _HEIGHT = 640.0, 12.0, 34.0, 74.0
 
 
-def sketch(slab: Slab, coupling: str, prefix: str = "layout") -> str:
+def sketch(regions: Regions, coupling: str, prefix: str = "layout") -> str:
     """SVG of a slab: reservoir, transition layer, atomistic region, hysteresis and widths, to scale."""
-    scale = (_WIDTH - 2 * _MARGIN) / slab.length
+    scale = (_WIDTH - 2 * _MARGIN) / (2.0 * regions.reach)
     middle = _WIDTH / 2
-    reservoir = slab.length / 2 - slab.outer
-    parts = [_description(slab, coupling, reservoir, prefix)]
-    borders = (-slab.length / 2, -slab.outer, -slab.atomistic, slab.atomistic, slab.outer, slab.length / 2)
+    reservoir = (2.0 * regions.reach) / 2 - regions.outer
+    parts = [_description(regions, coupling, reservoir, prefix)]
+    borders = (-(2.0 * regions.reach) / 2, -regions.outer, -regions.atomistic, regions.atomistic, regions.outer, (2.0 * regions.reach) / 2)
     for level, start, stop in zip((2, 1, 0, 1, 2), borders[:-1], borders[1:]):
         x, width = middle + start * scale, (stop - start) * scale
         parts.append(f'<rect class="r{level}" x="{x:.1f}" y="{_TOP}" width="{width:.1f}" height="{_HEIGHT}"/>')
         name = ("AT", "Δ", "reservoir")[level]
         # The name of a reservoir keeps clear of the hysteresis line beside it, and shrinks where room is short.
-        taken = slab.hysteresis * scale if level == RESERVOIR else 0.0
+        taken = regions.hysteresis * scale if level == RESERVOIR else 0.0
         size = min(_FONT, (width - taken - 8) / (0.66 * len(name)))
         if size >= _SMALLEST:
             aside = 0.5 * taken * (-1 if start < 0 else 1)
@@ -28,18 +28,18 @@ def sketch(slab: Slab, coupling: str, prefix: str = "layout") -> str:
             parts.append(_text(x + width / 2 + aside, _TOP + _HEIGHT / 2 + 5, name, "name", smaller))
         parts.append(_arrow(x, x + width, _TOP + _HEIGHT + 16, f"{stop - start:.4g} Å"))
     for sign in (-1, 1):
-        x = middle + sign * (slab.outer + slab.hysteresis) * scale
+        x = middle + sign * (regions.outer + regions.hysteresis) * scale
         parts.append(f'<line class="hysteresis" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP - 6}" y2="{_TOP + _HEIGHT + 6}"/>')
-    parts.append(_text(middle, 20, f"x →   box edge {slab.length:.4g} Å, periodic", "note"))
+    parts.append(_text(middle, 20, f"x →   box edge {(2.0 * regions.reach):.4g} Å, periodic", "note"))
     names = f"{prefix}-title {prefix}-desc"
     return f'<svg class="layout" role="img" aria-labelledby="{names}" viewBox="0 0 {_WIDTH:.0f} 150">{"".join(parts)}</svg>'
 
 
-def _description(slab: Slab, coupling: str, reservoir: float, prefix: str) -> str:
+def _description(regions: Regions, coupling: str, reservoir: float, prefix: str) -> str:
     text = (
-        f"Along x, to scale: the atomistic region AT is {2 * slab.atomistic:.4g} Å wide; on each side follow a transition layer "
-        f"of {slab.transition:.4g} Å and {reservoir:.4g} Å of reservoir. Dashed: a molecule that has entered leaves only "
-        f"{slab.hysteresis:.4g} Å further out. Coupling: {coupling}."
+        f"Along x, to scale: the atomistic region AT is {2 * regions.atomistic:.4g} Å wide; on each side follow a transition layer "
+        f"of {regions.transition:.4g} Å and {reservoir:.4g} Å of reservoir. Dashed: a molecule that has entered leaves only "
+        f"{regions.hysteresis:.4g} Å further out. Coupling: {coupling}."
     )
     return f'<title id="{prefix}-title">Regions of the box</title><desc id="{prefix}-desc">{text}</desc>'
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from halocline import registry
 from halocline.adress.coupling.base import Coupling
-from halocline.adress.regions import BoolArray, Slab
+from halocline.adress.regions import BoolArray, Regions
 from halocline.adress.thermodynamic_force import ThermodynamicForce
 from halocline.config.study import Study
 from halocline.datasets.frame import Frame
@@ -24,12 +24,14 @@ from halocline.dynamics.recording import RecordHook
 from halocline.dynamics.simulation import Hook, Simulation, Thermostat
 from halocline.dynamics.start import quench
 from halocline.files import hash_file, read_arrays, write_arrays
+from halocline.molecules.base import build_topology
 from halocline.potentials.base import Potential
 from halocline.potentials.intramolecular import Intramolecular
 from halocline.potentials.learned import LearnedAtoms, LearnedBeads
 from halocline.progress import Progress
 from halocline.stages.base import Context
 from halocline.state import State
+from halocline.systems.packing import composition, study_edges
 
 MONITOR_INTERVAL = 50
 """Steps between checks of a run's health."""
@@ -54,16 +56,17 @@ def coupling_of(context: Context) -> Coupling:
     return kind(fine_of(context), coarse_of(context))
 
 
-def slab_of(study: Study, interaction_range: float | None = None) -> Slab:
+def regions_of(study: Study, interaction_range: float = 0.0) -> Regions:
     """Regions about the middle of the box, checked against the reach of the fine potential where it is known.
 
     Raises:
         UserError: the regions do not fit into the box, or Δ is too thin.
     """
-    section, length = study.regions, study.system.length
-    slab = Slab(0.5 * length, section.atomistic, section.transition, section.hysteresis, length)
-    slab.check(0.0 if interaction_range is None else interaction_range)
-    return slab
+    kind: type[Regions] = registry.get("regions", study.regions.shape, "study file: regions.shape")
+    topology = build_topology(composition(study.system.molecules))
+    regions = kind.of_section(study.regions, study_edges(study.system), topology)
+    regions.check(interaction_range)
+    return regions
 
 
 def box_of(context: Context) -> State:
@@ -121,7 +124,7 @@ def force_settings(context: Context) -> dict[str, Any]:
         "timestep": study.dynamics.timestep,
         "temperature": study.system.temperature,
         "density": density_of(box),
-        "regions": slab_of(study).to_json(),
+        "regions": regions_of(study).to_json(),
         "cell": box.edges.tolist(),
         "models": models,
     }
@@ -175,13 +178,13 @@ def run_full(context: Context, path: Path, length: float) -> Path:
     """
     study = context.study
     fine = fine_of(context)
-    slab = slab_of(study, fine.interaction_range)
+    regions = regions_of(study, fine.interaction_range)
     simulation = full_resolution(
         relaxed_box(context),
         fine,
         reference_thermostat(study),
         study.system.seed + 2,
-        slab,
+        regions,
         equilibration=steps_of(study, study.dynamics.equilibration),
     )
     run_recorded(simulation, context.folder, path.stem, path, length, study, context.progress, "full-resolution run")
@@ -217,8 +220,8 @@ def open_simulation(
 ) -> Simulation:
     """The open system, bound and ready."""
     coupling = coupling_of(context)
-    slab = slab_of(context.study, coupling.fine.interaction_range)
-    return Simulation(start, coupling, slab, open_thermostat(context.study), force, seed, "open", inside, hooks, equilibration)
+    regions = regions_of(context.study, coupling.fine.interaction_range)
+    return Simulation(start, coupling, regions, open_thermostat(context.study), force, seed, "open", inside, hooks, equilibration)
 
 
 def run_open(context: Context, start: OpenStart, force: ThermodynamicForce, path: Path, hooks: list[Hook]) -> tuple[Simulation, float]:

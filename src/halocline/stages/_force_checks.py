@@ -65,7 +65,7 @@ def resolution_error(coupling: Coupling, record: Record, progress: Progress) -> 
         for row in rows:
             snapshot = record[int(row)]
             coupling.reset()
-            profiles.append(surface_error(coupling, [(snapshot.positions, snapshot.inside)], record.topology, record.slab))
+            profiles.append(surface_error(coupling, [(snapshot.positions, snapshot.inside)], record.topology, record.regions))
             bar.advance()
     squares = mean(np.array([profile.atomistic**2 for profile in profiles]))
     value = propagate(lambda square: math.sqrt(max(square, 0.0)), [squares])
@@ -78,7 +78,7 @@ def resolution_error(coupling: Coupling, record: Record, progress: Progress) -> 
     filled = ~np.isnan(squared).all(axis=0)
     pooled = np.sqrt(np.nanmean(squared[:, filled], axis=0))
     spread = np.nanstd(squared[:, filled], axis=0) / np.sqrt(max(len(rows) - 1, 1)) / np.maximum(2 * pooled, 1e-12)
-    depth, transition = profiles[0].depth[filled], record.slab.transition
+    depth, transition = profiles[0].depth[filled], record.regions.transition
     series = [
         curve("force error", depth, pooled, spread),
         curve("AT begins", [transition, transition], [0.0, float(pooled.max(initial=0.0))], style="dashed"),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from halocline.adress.regions import BoolArray, Slab
+from halocline.adress.regions import BoolArray, Regions
 from halocline.adress.thermodynamic_force import ThermodynamicForce
 from halocline.config.study import Study
 from halocline.dynamics.bulk import BulkResult, bulk_pressure
@@ -27,8 +27,8 @@ from halocline.stages._assembly import (
     fine_of,
     force_settings,
     open_simulation,
+    regions_of,
     relaxed_box,
-    slab_of,
     steps_of,
     write_open_start,
 )
@@ -71,9 +71,9 @@ class CalibrateStage(Stage):
             RunFailure: a run blew up; finished windows are kept.
         """
         study = context.study
-        slab = slab_of(study, fine_of(context).interaction_range)
+        regions = regions_of(study, fine_of(context).interaction_range)
         pressures, start = _bulk_runs(context)
-        force = warm_start(study, slab, start, pressures)
+        force = warm_start(study, regions, start, pressures)
         first = force.tables.copy()
 
         def build(
@@ -82,11 +82,11 @@ class CalibrateStage(Stage):
             seed = study.system.seed + 100 + number
             return open_simulation(context, state, inside, force, seed, [Monitor(MONITOR_INTERVAL), *hooks], equilibration)
 
-        outcome = calibrate(build, start, slab, force, settings_of(study), context.folder, context.progress)
+        outcome = calibrate(build, start, regions, force, settings_of(study), context.folder, context.progress)
         details = {"converged": outcome.converged, "windows": len(outcome.windows), "pressures": dataclasses.asdict(pressures)}
         outcome.force.save(context.folder / "thermodynamic_force.json", force_settings(context), details)
         write_open_start(context.folder / "state.h5", OpenStart(outcome.state, outcome.inside))
-        result = _result(study, slab, outcome, pressures, first, density_of(start))
+        result = _result(study, regions, outcome, pressures, first, density_of(start))
         warning = tension_warning(pressures)
         if warning is not None:
             context.progress.log(f"warning: {warning}")
@@ -134,15 +134,15 @@ def settings_of(study: Study) -> CalibrationSettings:
     )
 
 
-def warm_start(study: Study, slab: Slab, start: State, pressures: Pressures) -> ThermodynamicForce:
+def warm_start(study: Study, regions: Regions, start: State, pressures: Pressures) -> ThermodynamicForce:
     """Tables whose integral balances the momentum flux of the two bulk liquids."""
     margin = study.calibration.margin
-    window = (slab.atomistic, slab.outer + margin)
-    force = ThermodynamicForce(start.topology.species, 0.5 * slab.length, study.calibration.bin, window)
+    window = (regions.atomistic, regions.outer + margin)
+    force = ThermodynamicForce(start.topology.species, regions.reach, study.calibration.bin, window)
     integral = (pressures.atomistic - pressures.reservoir) / density_of(start)
     # Without a margin the force acts inside the layer alone, and still needs a few bins to act in.
-    reach = min(max(margin, 4.0 * force.width), 0.5 * slab.transition)
-    force.warm_start(np.full(len(force.species), integral), slab.outer - reach, slab.outer + margin)
+    reach = min(max(margin, 4.0 * force.width), 0.5 * regions.transition)
+    force.warm_start(np.full(len(force.species), integral), regions.outer - reach, regions.outer + margin)
     return force
 
 
@@ -183,7 +183,7 @@ def _bulk(context: Context, start: State, potential: Potential, name: str, words
     return arrays["values"].tolist(), state
 
 
-def _result(study: Study, slab: Slab, outcome: Calibration, pressures: Pressures, first: FloatArray, density: float) -> StageResult:
+def _result(study: Study, regions: Regions, outcome: Calibration, pressures: Pressures, first: FloatArray, density: float) -> StageResult:
     last = outcome.windows[-1]
     deviation, error = last.worst()
     expected = (pressures.atomistic - pressures.reservoir) / density
@@ -209,7 +209,7 @@ def _result(study: Study, slab: Slab, outcome: Calibration, pressures: Pressures
         Number("windows", len(outcome.windows)),
     ]
     figures = [
-        _profile_figure(outcome, slab),
+        _profile_figure(outcome, regions),
         _force_figure(outcome, first),
         _convergence_figure(outcome.windows, tolerance),
         _integral_figure(outcome, expected, expected_error),
@@ -217,14 +217,14 @@ def _result(study: Study, slab: Slab, outcome: Calibration, pressures: Pressures
     return StageResult(summary, numbers, figures, files={"force": "thermodynamic_force.json", "state": "state.h5"})
 
 
-def _profile_figure(outcome: Calibration, slab: Slab) -> Figure:
+def _profile_figure(outcome: Calibration, regions: Regions) -> Figure:
     centres, species = outcome.force.centres.tolist(), outcome.force.species
     series = [
         Series(f"{name}, {label} window", centres, window.density[kind], window.error[kind], "line" if label == "last" else "dashed")
         for label, window in (("first", outcome.windows[0]), ("last", outcome.windows[-1]))
         for kind, name in enumerate(species)
     ]
-    caption = f"AT ends at {slab.atomistic:g} A, the transition layer at {slab.outer:g} A. Both sides of the slab averaged."
+    caption = f"AT ends at {regions.atomistic:g} A, the transition layer at {regions.outer:g} A. Both sides of the slab averaged."
     return Figure("calibration-density", "Density during calibration", "distance from the centre (A)", "density / target", series, caption)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from halocline.adress.regions import Slab
+from halocline.adress.regions import Regions
 from halocline.config.study import Study
 from halocline.datasets.store import Dataset
 from halocline.dynamics.record import Record
@@ -13,6 +13,7 @@ from halocline.report.page import Content, render
 from halocline.report.scene import Scene, from_snapshot, from_state
 from halocline.report.verdicts import answer
 from halocline.results import Number, StageResult
+from halocline.stages._assembly import regions_of
 from halocline.stages.base import Context, Cost, Stage
 
 _FILE = "report.html"
@@ -31,11 +32,11 @@ class ReportStage(Stage):
         Raises:
             RunFailure: the file cannot be written, or the record is damaged.
         """
-        slab = study_slab(context.study)
-        scene, note = _scene(context, slab)
+        regions = regions_of(context.study)
+        scene, note = _scene(context, regions)
         results = {name: context.results[name] for name in self.needs if name in context.results}
         results.update({name: result for name, result in context.results.items() if name not in results})
-        page = render(Content(context.study, results, self.needs, slab, _manifest(context), scene, note))
+        page = render(Content(context.study, results, self.needs, regions, _manifest(context), scene, note))
         write_text(context.folder / _FILE, page)
         size = len(page.encode())
         verdict = answer([verdict for result in results.values() for verdict in result.verdicts])
@@ -51,13 +52,7 @@ class ReportStage(Stage):
         return Cost(10.0, "drawing the figures of all stages into one HTML file")
 
 
-def study_slab(study: Study) -> Slab:
-    """Regions as the study asks for them, about the middle of the box."""
-    regions, length = study.regions, study.system.length
-    return Slab(0.5 * length, regions.atomistic, regions.transition, regions.hysteresis, length)
-
-
-def _scene(context: Context, slab: Slab) -> tuple[Scene | None, str]:
+def _scene(context: Context, regions: Regions) -> tuple[Scene | None, str]:
     """The last recorded configuration; failing that, the box as built, and the reader is told so."""
     if _has(context, "simulate", "record"):
         with Record.open(context.file("simulate", "record")) as record:
@@ -68,7 +63,7 @@ def _scene(context: Context, slab: Slab) -> tuple[Scene | None, str]:
         box = Dataset.open(context.file("build", "box"))
         if len(box):
             source = "The box as built: the simulation has left no record."
-            return from_state(box[0].state, slab, source), source
+            return from_state(box[0].state, regions, source), source
     return None, "Neither a record of the simulation nor the box as built was found."
 
 

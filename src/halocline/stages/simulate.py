@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from halocline.adress.regions import LEVEL_NAMES, Slab
+from halocline.adress.regions import LEVEL_NAMES, Regions
 from halocline.adress.thermodynamic_force import ThermodynamicForce
 from halocline.config.study import Study
 from halocline.dynamics.heat_ledger import HeatLedger
@@ -57,11 +57,11 @@ class SimulateStage(Stage):
             books = _read_books(record, simulation.ledger, study)
             density = _density(record, force.edges, density_of(start.state))
             figures = [
-                _density_figure(force, density, simulation.slab),
+                _density_figure(force, density, simulation.regions),
                 _temperature_figure(profile, study.system.temperature),
                 _ledger_figure(books),
             ]
-            numbers = _numbers(record, books, simulation.ledger, density, force, simulation.slab)
+            numbers = _numbers(record, books, simulation.ledger, simulation.regions)
         numbers.append(Number("speed", speed, "steps/s"))
         files = {"record": "record.h5", "trajectory": "open.xtc", "structure": "open.pdb"}
         return StageResult(_summary(study, numbers, simulation.ledger), numbers, figures, files=files)
@@ -101,11 +101,11 @@ def _read_books(record: Record, ledger: HeatLedger, study: Study) -> _Books:
 def _density(record: Record, edges: FloatArray, target: float) -> FloatArray:
     """(n_bins, 2) density relative to the target, and its error."""
     counts = np.array([np.histogram(snapshot.distance, edges)[0] for snapshot in record])
-    expected = target * 2.0 * edges[1] * record.cell[1, 1] * record.cell[2, 2]
-    return np.array([mean_and_error(series)[:2] for series in counts.T]) / expected
+    expected = target * record.regions.shell_volumes(edges, record.cell)
+    return np.array([mean_and_error(series)[:2] for series in counts.T]) / expected[:, None]
 
 
-def _numbers(record: Record, books: _Books, ledger: HeatLedger, density: FloatArray, force: ThermodynamicForce, slab: Slab) -> list[Number]:
+def _numbers(record: Record, books: _Books, ledger: HeatLedger, regions: Regions) -> list[Number]:
     temperatures = record.column("temperature")
     length = len(record) * float(record.column("time")[0]) / 1e3
     numbers = []
@@ -113,9 +113,9 @@ def _numbers(record: Record, books: _Books, ledger: HeatLedger, density: FloatAr
         series = temperatures[:, level]
         mean, error, effective = mean_and_error(series[np.isfinite(series)])
         numbers.append(Number(f"temperature, {name}", mean, "K", error, effective))
-    in_core = record.slab.atomistic
+    in_core = record.regions.atomistic
     members = np.array([(snapshot.distance < in_core).sum() for snapshot in record])
-    volume = slab.volumes(record.cell[1, 1] * record.cell[2, 2])[0]
+    volume = regions.volumes(record.cell)[0]
     mean, error, effective = mean_and_error(members / (record.density * volume))
     numbers.append(Number("density in AT / target", mean, "", error, effective))
     heat, heat_error = (value / KILOJOULE_PER_MOLE for value in ledger.heat_per_crossing())
@@ -141,12 +141,12 @@ def _summary(study: Study, numbers: list[Number], ledger: HeatLedger) -> str:
     )
 
 
-def _density_figure(force: ThermodynamicForce, density: FloatArray, slab: Slab) -> Figure:
+def _density_figure(force: ThermodynamicForce, density: FloatArray, regions: Regions) -> Figure:
     series = [
         Series("open run", force.centres.tolist(), density[:, 0].tolist(), density[:, 1].tolist(), "line"),
         Series("target", [0.0, force.length], [1.0, 1.0], None, "dashed"),
     ]
-    caption = f"AT ends at {slab.atomistic:g} A, the transition layer at {slab.outer:g} A."
+    caption = f"AT ends at {regions.atomistic:g} A, the transition layer at {regions.outer:g} A."
     return Figure("open-density", "Density of the open run", "distance from the centre (A)", "density / target", series, caption)
 
 

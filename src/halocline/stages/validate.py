@@ -102,7 +102,7 @@ def observe_both(context: Context, opened: Path, reference: Path) -> dict[str, t
             with Record.open(path) as record:
                 if len(record) == 0:
                     raise RunFailure("the record holds no configuration", str(path), "Run the stage that makes it with a longer length.")
-                setting = Setting.of(record, context.study.validation, tracers, multipoles, open_record.slab)
+                setting = Setting.of(record, context.study.validation, tracers, multipoles, open_record.regions)
                 cache = context.folder / "observables"
                 measured.append(observe(record, {name: kind(setting) for name, kind in kinds.items()}, cache, context.progress))
     return {name: (measured[0][name], measured[1][name]) for name in kinds}
@@ -131,7 +131,7 @@ def _key(record: Record, observable: Observable) -> str:
     """Of everything that decides what an observable stores: the record, its regions, the model, the version of the code."""
     setting = observable.setting
     model = None if setting.multipoles is None else hash_file(setting.multipoles)
-    parts = [hash_file(record.path), setting.slab.to_json(), model, observable.version, type(observable).__module__]
+    parts = [hash_file(record.path), setting.regions.to_json(), model, observable.version, type(observable).__module__]
     return hash_data(parts)
 
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-from halocline.adress.regions import BoolArray
+from halocline.adress.regions import Resolution
 from halocline.potentials.base import Evaluation, Potential
 from halocline.topology import FloatArray, Topology
 
 
 class Coupling(ABC):
-    """Energy and forces of an open system for a given membership of S1 = AT ∪ Δ. One file of this package each.
+    """Energy and forces of an open system for a given resolution of its molecules. One file of this package each.
 
-    At fixed membership the forces are the exact gradient of the energy. A change of membership at fixed positions makes
-    the energy jump; :meth:`change` returns the jump, which the heat ledger takes as heat (physics of the abrupt scheme,
-    J. Chem. Phys. 149, 024104 (2018)).
+    Unless :attr:`is_hamiltonian` says otherwise, the forces at fixed membership of S1 = AT ∪ Δ are the exact gradient of the
+    energy. A change of membership at fixed positions may make the energy jump; :meth:`change` returns the jump, which the
+    heat ledger takes as heat (physics of the abrupt scheme, J. Chem. Phys. 149, 024104 (2018)).
+
+    Names of the constructor's further arguments that are keys of the study's ``coupling`` section are taken from there.
 
     Args:
         fine: potential of S1.
@@ -23,10 +25,16 @@ class Coupling(ABC):
 
     Attributes:
         name: word used in study files.
+        is_hamiltonian: whether forces are the gradient of the energy at fixed membership.
+        conserves_momentum: whether the forces add up to zero where those of the potentials do.
+        is_weighted: whether energy and forces depend on the smooth weights, and so on every move of the regions.
     """
 
     name: ClassVar[str] = ""
     summary: ClassVar[str] = ""
+    is_hamiltonian: ClassVar[bool] = True
+    conserves_momentum: ClassVar[bool] = True
+    is_weighted: ClassVar[bool] = False
 
     def __init__(self, fine: Potential, coarse: Potential) -> None:
         self.fine, self.coarse = fine, coarse
@@ -36,23 +44,23 @@ class Coupling(ABC):
         """Prepare every potential for a system; see :meth:`halocline.potentials.base.Potential.bind`."""
 
     @abstractmethod
-    def evaluate(self, positions: FloatArray, inside: BoolArray) -> Evaluation:
-        """Energy (eV), forces (n_atoms, 3; eV/Å) and capped pairs for a membership.
+    def evaluate(self, positions: FloatArray, resolution: Resolution) -> Evaluation:
+        """Energy (eV), forces (n_atoms, 3; eV/Å) and capped pairs.
 
         Args:
             positions: (n_atoms, 3), Å, whole molecules.
-            inside: (n_molecules,) members of S1.
+            resolution: members of S1 and weights, at these positions.
         """
 
-    def change(self, positions: FloatArray, old: Evaluation, inside: BoolArray) -> tuple[Evaluation, float]:
+    def change(self, positions: FloatArray, old: Evaluation, resolution: Resolution) -> tuple[Evaluation, float]:
         """The evaluation for a new membership at the same positions, and the jump of the energy in eV.
 
         Args:
             positions: (n_atoms, 3), Å, the same as ``old`` was evaluated at.
             old: evaluation with the membership until now.
-            inside: (n_molecules,) new members of S1.
+            resolution: with the new members of S1.
         """
-        new = self.evaluate(positions, inside)
+        new = self.evaluate(positions, resolution)
         return new, new.energy - old.energy
 
     @abstractmethod

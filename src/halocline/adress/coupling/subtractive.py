@@ -1,4 +1,4 @@
-"""Subtractive coupling: the fine potential replaces the coarse one inside S1."""
+"""Subtractive coupling: in each set the finer potential replaces the coarser one."""
 
 from __future__ import annotations
 
@@ -7,42 +7,68 @@ import copy
 import numpy as np
 
 from halocline.adress.coupling.base import Coupling
-from halocline.adress.regions import BoolArray
-from halocline.potentials.base import Evaluation, Potential, SumPotential
+from halocline.adress.regions import BoolArray, Resolution
+from halocline.errors import UserError
+from halocline.potentials.base import Evaluation, Potential, SumPotential, Zero
 from halocline.topology import FloatArray, Topology
+
+Term = tuple[float, Potential]
+
+
+class _Level:
+    """One potential E_k of the stack from the second one on: what it adds is E_k(S_k) - E_k(S_{k-1})."""
+
+    def __init__(self, potential: Potential) -> None:
+        terms = [item for item in _flat(1.0, potential) if not isinstance(item[1], Zero)]
+        self.shell = [(factor, term) for factor, term in terms if term.additive_over_molecules]
+        self.whole = [(factor, term) for factor, term in terms if not term.additive_over_molecules]
+        # A second instance for the inner set: each keeps a neighbour list of its own molecules instead of throwing it away twice a step.
+        self.removed = [(factor, copy.deepcopy(term)) for factor, term in self.whole]
+
+    def potentials(self) -> list[Potential]:
+        return [term for _, term in [*self.shell, *self.whole, *self.removed]]
+
+    def of_set(self, positions: FloatArray, members: BoolArray | None) -> list[tuple[float, Evaluation]]:
+        """E_k(S_k) of what is not a sum over molecules; ``members`` of S_k, None for everything."""
+        return [(factor, term.evaluate(positions, members)) for factor, term in self.whole]
+
+    def of_shell(self, positions: FloatArray, members: BoolArray, inner: BoolArray) -> list[tuple[float, Evaluation]]:
+        """Sums over molecules of S_k outside S_{k-1}, and - E_k(S_{k-1}) of the rest."""
+        shell = [(factor, term.evaluate(positions, members & ~inner)) for factor, term in self.shell]
+        return shell + [(-factor, term.evaluate(positions, inner)) for factor, term in self.removed]
 
 
 class SubtractiveCoupling(Coupling):
-    """E = E_fine(S1) + E_coarse(all) - E_coarse(S1).
+    """E = E_0(S_0) + sum_{k>=1} [E_k(S_k) - E_k(S_{k-1})], with S_0 within S_1 ... within everything.
 
-    For pair potentials: both partners in S1 -> fine, any other pair -> coarse. A coarse potential that is a sum over
-    molecules (tracers with their intramolecular terms) reduces to the molecules outside S1 and is evaluated there only.
+    With two levels: E_fine(S1) + E_coarse(all) - E_coarse(S1). For pair potentials: both partners in S1 -> fine, any other
+    pair -> coarse. A coarse potential that is a sum over molecules (tracers with their intramolecular terms) reduces to the
+    molecules outside S1 and is evaluated there only.
+
+    Args:
+        fine, coarse: potentials of the innermost set and of the one around it.
+        further: potentials of the sets around those, outwards; the last one is that of everything.
     """
 
     name = "subtractive"
     summary = "E_fine(S1) + E_coarse(all) - E_coarse(S1); abrupt, energy and momentum conserved between crossings"
 
-    def __init__(self, fine: Potential, coarse: Potential) -> None:
+    def __init__(self, fine: Potential, coarse: Potential, *further: Potential) -> None:
         super().__init__(fine, coarse)
-        terms = _flat(1.0, coarse)
-        self._outside = [(factor, term) for factor, term in terms if term.additive_over_molecules]
-        self._everywhere = [(factor, term) for factor, term in terms if not term.additive_over_molecules]
-        # A second instance for S1: each keeps a neighbour list of its own molecules instead of throwing it away twice a step.
-        self._removed = [(factor, copy.deepcopy(term)) for factor, term in self._everywhere]
+        self._levels = [_Level(potential) for potential in (coarse, *further)]
 
     def bind(self, topology: Topology, cell: FloatArray) -> None:
+        self._everything = np.ones(topology.n_molecules, dtype=bool)
         for potential in self._potentials():
             potential.bind(topology, cell)
 
-    def evaluate(self, positions: FloatArray, inside: BoolArray) -> Evaluation:
-        self._common = self._evaluate_everywhere(positions, inside)
-        return self._combine(positions, inside)
+    def evaluate(self, positions: FloatArray, resolution: Resolution) -> Evaluation:
+        self._outermost: list[tuple[float, Evaluation]] | None = None
+        return self._combine(positions, resolution.inside)
 
-    def change(self, positions: FloatArray, old: Evaluation, inside: BoolArray) -> tuple[Evaluation, float]:
-        # E_coarse(all) does not know the membership: keep what evaluate() found at these positions.
-        if not self._common and not inside.all():
-            self._common = self._evaluate_everywhere(positions, inside)
-        new = self._combine(positions, inside)
+    def change(self, positions: FloatArray, old: Evaluation, resolution: Resolution) -> tuple[Evaluation, float]:
+        # The energy of everything does not know the membership: keep what evaluate() found at these positions.
+        new = self._combine(positions, resolution.inside)
         return new, new.energy - old.energy
 
     def reset(self) -> None:
@@ -50,34 +76,50 @@ class SubtractiveCoupling(Coupling):
             potential.reset()
 
     def _potentials(self) -> list[Potential]:
-        return [self.fine, *(term for _, term in [*self._outside, *self._everywhere, *self._removed])]
-
-    def _evaluate_everywhere(self, positions: FloatArray, inside: BoolArray) -> list[Evaluation]:
-        if inside.all():
-            return []
-        return [term.evaluate(positions) for _, term in self._everywhere]
+        return [self.fine, *(potential for level in self._levels for potential in level.potentials())]
 
     def _combine(self, positions: FloatArray, inside: BoolArray) -> Evaluation:
-        if inside.all():
-            return self.fine.evaluate(positions)
-        first = self.fine.evaluate(positions, inside)
-        energy, forces, capped = first.energy, np.array(first.forces, dtype=np.float64), np.array(first.capped)
-        parts = [(factor, term.evaluate(positions, ~inside), 1) for factor, term in self._outside]
-        parts += [(factor, result, 1) for (factor, _), result in zip(self._everywhere, self._common)]
-        parts += [(-factor, term.evaluate(positions, inside), -1) for factor, term in self._removed]
-        for factor, part, count in parts:
-            energy += factor * part.energy
-            if factor == 1.0:
-                forces += part.forces
-            elif factor == -1.0:
-                forces -= part.forces
-            else:
-                forces += factor * part.forces
-            capped += count * part.capped
-        return Evaluation(energy, forces, None, capped)
+        sets = list(np.atleast_2d(inside))
+        if len(sets) != len(self._levels):
+            raise UserError(
+                f"{len(sets)} nested sets do not fit {len(self._levels) + 1} potentials",
+                "regions.inner",
+                f"Give {len(self._levels) - 1} interfaces in regions.inner.",
+            )
+        parts = [(1.0, self.fine.evaluate(positions, None if sets[0].all() else sets[0]))]
+        for level, inner, members in zip(self._levels, sets, [*sets[1:], self._everything]):
+            if inner.all():
+                break
+            is_last = level is self._levels[-1]
+            parts += self._of_everything(positions) if is_last else level.of_set(positions, members)
+            parts += level.of_shell(positions, members, inner)
+        return _add(parts)
+
+    def _of_everything(self, positions: FloatArray) -> list[tuple[float, Evaluation]]:
+        if self._outermost is None:
+            self._outermost = self._levels[-1].of_set(positions, None)
+        return self._outermost
 
 
-def _flat(factor: float, potential: Potential) -> list[tuple[float, Potential]]:
+def _add(parts: list[tuple[float, Evaluation]]) -> Evaluation:
+    """Sum of evaluations with factors; a capped pair that is subtracted counts as taken away."""
+    _, first = parts[0]
+    if len(parts) == 1:
+        return first
+    energy, forces, capped = first.energy, np.array(first.forces, dtype=np.float64), np.array(first.capped)
+    for factor, part in parts[1:]:
+        energy += factor * part.energy
+        if factor == 1.0:
+            forces += part.forces
+        elif factor == -1.0:
+            forces -= part.forces
+        else:
+            forces += factor * part.forces
+        capped += part.capped if factor > 0 else -part.capped
+    return Evaluation(energy, forces, None, capped)
+
+
+def _flat(factor: float, potential: Potential) -> list[Term]:
     """Terms of a sum of sums with their factors."""
     if isinstance(potential, SumPotential):
         return [item for inner, term in potential.terms for item in _flat(factor * inner, term)]

@@ -1,0 +1,177 @@
+"""Spheres: one at a fixed place, one that moves with a molecule, and the union of several."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import KW_ONLY, dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from scipy.stats import qmc
+
+from halocline.adress.regions.base import Regions, Weighting
+from halocline.errors import UserError
+from halocline.topology import FloatArray, IntArray, Topology
+
+Point = tuple[float, float, float]
+
+
+def _offsets(centres: FloatArray, origin: Point, edges: Point) -> FloatArray:
+    """(n, 3) vectors from ``origin`` by minimum image, Å."""
+    box = np.asarray(edges)
+    offset = centres - np.asarray(origin)
+    return offset - box * np.floor(offset / box + 0.5)
+
+
+def _unit(offset: FloatArray) -> FloatArray:
+    """(n, 3) unit vectors; a point at the origin has none, and no force acts there."""
+    length = np.linalg.norm(offset, axis=1)
+    return np.divide(offset, length[:, None], out=np.zeros_like(offset), where=length[:, None] > 0)
+
+
+@dataclass(frozen=True)
+class Sphere(Regions):
+    """AT within the radius ``atomistic`` of a point, Δ a shell around it, the reservoir the rest of the box.
+
+    Attributes:
+        centre: (3,) Å.
+        edges: (3,) edges of the periodic box, Å.
+    """
+
+    name = "sphere"
+    summary = "a sphere at the middle of the box; widths are radii"
+
+    centre: Point
+    atomistic: float
+    transition: float
+    hysteresis: float
+    edges: Point
+    _: KW_ONLY
+    weighting: Weighting = "cosine"
+    inner: tuple[float, ...] = ()
+
+    @classmethod
+    def of_section(cls, section: Any, edges: FloatArray, topology: Topology) -> Self:
+        x, y, z = (float(edge) for edge in edges)
+        widths = (section.atomistic, section.transition, section.hysteresis)
+        middle = (0.5 * x, 0.5 * y, 0.5 * z)
+        return cls(middle, *widths, (x, y, z), weighting=section.weighting, inner=tuple(section.inner))
+
+    @property
+    def reach(self) -> float:
+        return 0.5 * min(self.edges)
+
+    def half_width_allowed(self) -> float:
+        return 0.5 * min(self.edges)
+
+    def distance(self, centres: FloatArray) -> FloatArray:
+        offset = _offsets(centres, self.centre, self.edges)
+        return np.sqrt((offset**2).sum(axis=1))
+
+    def direction(self, centres: FloatArray) -> FloatArray:
+        return _unit(_offsets(centres, self.centre, self.edges))
+
+    def shell_volumes(self, edges: FloatArray, cell: FloatArray) -> FloatArray:
+        """Exact up to half the shortest edge; :attr:`reach` ends there."""
+        return 4.0 / 3.0 * math.pi * np.diff(np.asarray(edges) ** 3)
+
+
+@dataclass(frozen=True)
+class MovingSphere(Sphere):
+    """A sphere that follows the centre of mass of one molecule.
+
+    It moves once a step, after the forces; what the energy changes by is work done by the moving region, and is booked.
+
+    Attributes:
+        molecule: index of the molecule at its centre.
+    """
+
+    name = "moving-sphere"
+    summary = "a sphere that moves with the first molecule of the species regions.follow"
+
+    molecule: int = 0
+
+    @classmethod
+    def of_section(cls, section: Any, edges: FloatArray, topology: Topology) -> Self:
+        molecule = int(_followed(section, topology)[0])
+        return replace(super().of_section(section, edges, topology), molecule=molecule)
+
+    def follow(self, centres: FloatArray) -> MovingSphere:
+        x, y, z = (float(value) for value in centres[self.molecule])
+        return replace(self, centre=(x, y, z))
+
+
+@dataclass(frozen=True)
+class Spheres(Regions):
+    """The union of spheres: the distance is that of the nearest centre. With ``molecules`` each centre follows a molecule.
+
+    Attributes:
+        centres: (n_spheres, 3) flattened by rows, Å.
+        edges: (3,) edges of the periodic box, Å.
+        molecules: (n_spheres,) molecules that the centres follow, or empty.
+    """
+
+    name = "spheres"
+    summary = "the union of spheres that move with the molecules of the species regions.follow"
+
+    centres: tuple[float, ...]
+    atomistic: float
+    transition: float
+    hysteresis: float
+    edges: Point
+    molecules: tuple[int, ...] = ()
+    _: KW_ONLY
+    weighting: Weighting = "cosine"
+    inner: tuple[float, ...] = ()
+
+    @classmethod
+    def of_section(cls, section: Any, edges: FloatArray, topology: Topology) -> Self:
+        x, y, z = (float(edge) for edge in edges)
+        followed = tuple(int(molecule) for molecule in _followed(section, topology))
+        widths = (section.atomistic, section.transition, section.hysteresis)
+        start = (0.0,) * (3 * len(followed))
+        return cls(start, *widths, (x, y, z), followed, weighting=section.weighting, inner=tuple(section.inner))
+
+    @property
+    def reach(self) -> float:
+        return 0.5 * min(self.edges)
+
+    def half_width_allowed(self) -> float:
+        return 0.5 * min(self.edges)
+
+    def follow(self, centres: FloatArray) -> Spheres:
+        if not self.molecules:
+            return self
+        return replace(self, centres=tuple(float(value) for value in centres[list(self.molecules)].ravel()))
+
+    def distance(self, centres: FloatArray) -> FloatArray:
+        return self._nearest(centres)[0]
+
+    def direction(self, centres: FloatArray) -> FloatArray:
+        return _unit(self._nearest(centres)[1])
+
+    def shell_volumes(self, edges: FloatArray, cell: FloatArray) -> FloatArray:
+        """By quasi-random points (Sobol sequence): overlapping balls in a periodic box have no simple formula."""
+        points = qmc.Sobol(3, seed=1).random_base2(17) * np.diag(cell)
+        counts = np.histogram(self.distance(points), np.asarray(edges))[0]
+        return counts * (float(abs(np.linalg.det(cell))) / len(points))
+
+    def _nearest(self, centres: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """(n,) distance and (n, 3) offset from the nearest centre."""
+        rows = np.asarray(self.centres).reshape(-1, 3)
+        offsets = np.array([_offsets(centres, (x, y, z), self.edges) for x, y, z in rows])
+        squares = (offsets**2).sum(axis=2)
+        nearest, every = squares.argmin(axis=0), np.arange(len(centres))
+        return np.sqrt(squares[nearest, every]), offsets[nearest, every]
+
+
+def _followed(section: Any, topology: Topology) -> IntArray:
+    """Molecules of the species that the regions follow."""
+    if section.follow not in topology.species:
+        known = ", ".join(topology.species)
+        raise UserError(
+            f"regions.shape is '{section.shape}' but regions.follow is {section.follow!r}",
+            "study file: regions.follow",
+            f"Name the species that the region moves with: {known}.",
+        )
+    return np.flatnonzero(topology.molecule_species == topology.species.index(section.follow))
