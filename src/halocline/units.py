@@ -46,11 +46,13 @@ _UNITS: dict[str, dict[str, float]] = {
     "compressibility": {"/bar": 1.0 / BAR, "1/bar": 1.0 / BAR, "/GPa": 1e-4 / BAR, "1/GPa": 1e-4 / BAR, "A3/eV": 1.0},
     "fraction": {"%": 0.01, "": 1.0},
     "dipole": {"eA": 1.0, "D": DEBYE},
+    "inverse length": {"/A": 1.0, "1/A": 1.0, "/nm": 0.1, "1/nm": 0.1},
 }
 
 DISPLAY_UNIT = {
     "length": "A", "time": "fs", "duration": "s", "temperature": "K", "energy": "eV", "force": "eV/A",
     "density": "g/cm3", "rate": "/ps", "pressure": "bar", "compressibility": "/bar", "fraction": "", "dipole": "D",
+    "inverse length": "/A",
 }  # fmt: skip
 """Unit in which a dimension is written for people."""
 

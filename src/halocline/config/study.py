@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
-from halocline.config.quantities import Compressibility, Density, Duration, Force, Fraction, Length, Rate, Temperature, Time
+from halocline.config.quantities import Compressibility, Density, Duration, Force, Fraction, InverseLength, Length, Rate, Temperature, Time
 
 
 def key(default: object, description: str, **limits: Any) -> Any:
@@ -30,9 +30,30 @@ class System(Section):
 
     molecules: dict[str, PositiveInt] = key({"water": 400}, "Number of molecules of each species in the simulated box.")
     density: Density = key("0.997 g/cm3", "Mass density; fixes the cross-section of the box.", gt=0)
-    length: Length = key("48 A", "Edge of the box along x, the direction in which the resolution changes.", gt=0)
+    length: Length = key("48 A", "Edge of the box along x, the direction in which the resolution changes; not used for a cube.", gt=0)
+    cube: bool = key(False, "Whether the box is a cube, as spheres want it; its edge follows from the density.")
     temperature: Temperature = key("300 K", "Temperature of the simulations.", gt=0)
     seed: int = key(1, "Seed of every random number of the study.", ge=0)
+
+
+class ForceField(Section):
+    """What exerts forces at full resolution: the model that the study trains, or the classical parameters of its molecules."""
+
+    name: Literal["learned", "classical"] = key("learned", "Trained model, or the parameters in the files of the molecules.")
+    cutoff: Length = key("9 A", "Cut-off of Lennard-Jones and Coulomb between atoms, classical only.", gt=0)
+    electrostatics: Literal["reaction-field", "damped-shifted-force", "none"] = key("reaction-field", "Coulomb beyond the cut-off.")
+    dielectric: float = key(80.0, "Dielectric constant of the reaction field; .inf for a conductor.", ge=1.0)
+    damping: InverseLength = key("0.2 /A", "Of the damped-shifted-force Coulomb potential.", ge=0)
+    mixing: Literal["lorentz-berthelot", "geometric"] = key("lorentz-berthelot", "Lennard-Jones between unlike atoms.")
+
+
+class CoarseTable(Section):
+    """Tabulated pair potential of the reservoir, by iterative Boltzmann inversion of a run at full resolution."""
+
+    cutoff: Length = key("8 A", "Cut-off between centres of mass.", gt=0)
+    reference: Time = key("40 ps", "Length of the run whose g(r) is inverted.", gt=0)
+    iterations: int = key(6, "Iterations after direct Boltzmann inversion.", ge=0)
+    length: Time = key("10 ps", "Length of the run of one iteration.", gt=0)
 
 
 class Reference(Section):
@@ -126,7 +147,12 @@ class CouplingSection(Section):
     """How the levels are combined."""
 
     name: str = key("subtractive", "Coupling; `halocline list couplings`.")
-    reservoir: Literal["model", "tracer"] = key("model", "Learned beads, or non-interacting tracers.")
+    reservoir: Literal["model", "tracer", "table", "dipole"] = key(
+        "model", "Learned beads, non-interacting tracers, beads with a tabulated pair potential, or such beads with dipoles."
+    )
+    delta_weight: float = key(1.0, "Weight of molecules in the transition layer, coupling 'abrupt' (product of weights).", ge=0, le=1)
+    compensation: Literal["none", "kirkwood", "on-the-fly"] = key("on-the-fly", "Free-energy compensation of the coupling 'hamiltonian'.")
+    reservoir_steps: PositiveInt = key(1, "Forces of the reservoir are evaluated every so many time steps.")
 
 
 class Dynamics(Section):
@@ -142,6 +168,8 @@ class Dynamics(Section):
     force_cap: Force = key("50 eV/A", "Largest force of one pair; capped pairs are counted by region.", gt=0)
     record: Time = key("50 fs", "Time between recorded configurations.", gt=0)
     checkpoint: Time = key("1 ps", "Time between checkpoints.", gt=0)
+    heating: Fraction = key("5 %", "A run is stopped when a region is off its temperature by this much ...", gt=0)
+    heating_time: Time = key("5 ps", "... for this long.", gt=0)
 
 
 class Calibration(Section):
@@ -157,6 +185,8 @@ class Calibration(Section):
     margin: Length = key("4 A", "How far the force reaches into the reservoir beyond the transition layer.", ge=0)
     compressibility: Compressibility = key("4.5e-5 /bar", "Isothermal compressibility used to scale updates.", gt=0)
     bulk: Time = key("5 ps", "Length of the two bulk runs whose pressures start the force.", gt=0)
+    start: str = key("pressure", "First force: 'pressure' (difference of the bulk runs), 'zero', or the file of another table.")
+    replicas: PositiveInt = key(1, "Independent runs per window, side by side; their densities are merged.")
 
 
 class Validation(Section):
@@ -183,6 +213,8 @@ class Study(Section):
     study: str = key("water", "Name of the study.", min_length=1)
     preset: Literal["tiny", "standard", "production"] | None = key(None, "Effort; values written in the file win over it.")
     system: System = section(System, "The liquid.")
+    force_field: ForceField = section(ForceField, "Forces at full resolution.")
+    coarse_table: CoarseTable = section(CoarseTable, "Tabulated reservoir.")
     reference: Reference = section(Reference, "Labels of boxes.")
     multipoles: Multipoles = section(Multipoles, "Labels of clusters.")
     dataset: DatasetSection = section(DatasetSection, "Which configurations are labelled.")
