@@ -14,10 +14,10 @@ from halocline.molecules.base import Nonbonded
 from halocline.potentials.base import BoolArray, Evaluation, Potential, Rule
 from halocline.potentials.kernels import molecular
 from halocline.potentials.kernels.neighbours import NeighbourList
-from halocline.potentials.kernels.site_pairs import ROWS, WIDTH, RealArray
+from halocline.potentials.kernels.site_pairs import LENGTH, ROWS, RealArray
 from halocline.potentials.kernels.threads import one_caller, threads_for
 from halocline.potentials.learned import orthorhombic_edges, require_finite
-from halocline.potentials.site_tables import Coulomb, site_table
+from halocline.potentials.site_tables import Coulomb, site_charges, site_table
 from halocline.topology import FloatArray, Topology
 
 RULES: dict[Rule, tuple[float, float, float]] = {"site": (0.0, 0.5, 0.0), "product": (0.0, 0.0, 1.0), "complement": (1.0, 0.0, -1.0)}
@@ -94,7 +94,10 @@ class ClassicalMolecules(Potential):
             name = topology.species[species[wrong[0]]]
             found = f"species '{name}' has {n_sites[species[wrong[0]]]} sites but molecules of {sizes[wrong[0]]} atoms"
             raise UserError(found, type(self).__name__, "Give one set of parameters for each atom.")
-        self._molecules = molecular.Molecules(species, topology.offsets[:-1][self._order], n_sites, np.cumsum(counts))
+        charges, charged = site_charges(sets, self._real)
+        self._molecules = molecular.Molecules(
+            species, topology.offsets[:-1][self._order], n_sites, np.cumsum(counts), charges, charged
+        )
         self._table = site_table(sets, self.coulomb, self.force_cap, self.mixing, self._real)
         self._share = topology.masses / topology.molecule_masses[topology.molecule_of_atom]
         self.reset()
@@ -125,18 +128,17 @@ class ClassicalMolecules(Potential):
     def _evaluate(self, positions: FloatArray, weights: FloatArray, rule: Rule, virial: bool) -> Evaluation:
         topology, order, molecules = self._topology, self._order, self._molecules
         n_molecules, n_atoms, n_threads = topology.n_molecules, topology.n_atoms, threads_for(topology.n_molecules)
-        centres, points, sites = np.empty((3, n_molecules)), np.empty((n_molecules, 3)), np.empty((n_atoms, 3), dtype=self._real)
-        molecular.place(np.ascontiguousarray(positions, dtype=np.float64), self._share, molecules, centres, points, sites)
+        points, sites = np.empty((n_molecules, 3)), np.empty((n_atoms, 3), dtype=self._real)
+        square = molecular.place(np.ascontiguousarray(positions, dtype=np.float64), self._share, molecules, points, sites)
         weights = weights[order]
         selected = weights > 0 if rule == "product" else np.ones(n_molecules, dtype=np.bool_)
-        reach = self.cutoff + 2 * _radius(sites)
+        reach = self.cutoff + 2 * math.sqrt(square) * (1 + 1e-6)
         start, neighbours = self._candidates(points, selected, reach)
-        frame = molecular.Frame(
-            np.flatnonzero(selected), centres, sites, weights, np.array(RULES[rule]), self._edges, reach, start, neighbours
-        )
+        centres, rows = np.column_stack([points, weights]), np.flatnonzero(selected)
+        frame = molecular.Frame(rows, centres, sites, np.array(RULES[rule]), self._edges, reach, start, neighbours)
         longest = int(np.diff(start).max(initial=0)) + 1
         work = molecular.Work(
-            self._scratch(n_threads), np.empty((n_threads, longest), dtype=np.int64), np.empty((n_threads, 4, longest)),
+            self._scratch(n_threads), np.empty((n_threads, longest), dtype=np.int32), np.empty((n_threads, longest, 4), dtype=self._real),
             np.zeros((n_threads, n_atoms, 3)), np.zeros((n_threads, n_molecules)), np.zeros((n_threads, n_molecules), dtype=np.int64),
             np.zeros(n_threads), np.zeros((n_threads, 3, 3)),
         )  # fmt: skip
@@ -155,7 +157,7 @@ class ClassicalMolecules(Potential):
         return self._list.candidates(points, selected)
 
     def _scratch(self, n_threads: int) -> RealArray:
-        return np.zeros((n_threads, int(self._molecules.n_sites.max()) * ROWS * WIDTH), dtype=self._real)
+        return np.zeros((n_threads, ROWS * LENGTH), dtype=self._real)
 
     def _collect(self, work: molecular.Work, virial: bool) -> Evaluation:
         energy, forces, own = float(work.energy.sum()), work.forces[0], np.empty(self._topology.n_molecules)
@@ -166,7 +168,3 @@ class ClassicalMolecules(Potential):
         require_finite(energy, forces, self._topology)
         return Evaluation(energy, forces, work.virial.sum(axis=0) if virial else None, capped, own)
 
-
-def _radius(sites: RealArray) -> float:
-    """Largest distance of a site from its centre, Å, rounded up."""
-    return float(np.sqrt(np.einsum("ac,ac->a", sites, sites).max(initial=0.0))) * (1 + 1e-6)

@@ -14,7 +14,8 @@ from scipy.special import erf, erfc
 from halocline.errors import UserError
 from halocline.molecules.base import Nonbonded
 from halocline.potentials.kernels.molecular import SiteTable
-from halocline.topology import FloatArray
+from halocline.potentials.kernels.site_pairs import RealArray
+from halocline.topology import FloatArray, IntArray
 from halocline.units import COULOMB
 
 
@@ -111,15 +112,27 @@ def site_table(
                         other.append(b)
                         core.append(_core(c12, c6, qq, coulomb, force_cap))
                         shift = c12 / coulomb.cutoff**12 - c6 / coulomb.cutoff**6
-                        pair.append((c12, c6, shift, 12 * c12, 6 * c6, qq, core[-1][0] ** 2))
+                        pair.append((c12, c6, shift, core[-1][0] ** 2))
             stop[s, t] = len(own)
-    pairs = np.array(pair, dtype=np.float64).reshape(-1, 7)
+    pairs = np.array(pair, dtype=np.float64).reshape(-1, 4)
     cutoff = coulomb.cutoff
-    field = [1.0, 0.0, cutoff**2, coulomb.constant, coulomb.linear, coulomb.quadratic, 2 * coulomb.quadratic, 2 / cutoff**2]
+    field = [1.0, 0.0, cutoff**2, coulomb.constant, coulomb.linear, coulomb.quadratic, 2 * coulomb.quadratic, 2 / cutoff**2, 12.0, 6.0]
     return SiteTable(
         start, stop, np.array(own, dtype=np.int64), np.array(other, dtype=np.int64), (pairs[:, 0] != 0) | (pairs[:, 1] != 0),
-        pairs.astype(real), np.array(core, dtype=np.float64).reshape(-1, 2), np.array(field, dtype=real), np.array(coulomb.smooth, dtype=real),
+        pairs.astype(real), np.array(core, dtype=np.float64).reshape(-1, 2), math.isfinite(force_cap), real(COULOMB * coulomb.factor), np.array(field, dtype=real), np.array(coulomb.smooth, dtype=real),
     )  # fmt: skip
+
+
+def site_charges(species: Sequence[Sequence[Nonbonded]], real: type[np.floating]) -> tuple[RealArray, IntArray]:
+    """(n_species, largest number of sites) charges, e; (n_species, 2) first charged site and one more than the last."""
+    charges = np.zeros((len(species), max((len(sites) for sites in species), default=1)), dtype=real)
+    charged = np.zeros((len(species), 2), dtype=np.int64)
+    for row, sites in enumerate(species):
+        charges[row, : len(sites)] = [site.charge for site in sites]
+        nonzero = np.flatnonzero(charges[row])
+        if len(nonzero):
+            charged[row] = nonzero[0], nonzero[-1] + 1
+    return charges, charged
 
 
 def _mixed(first: Nonbonded, second: Nonbonded, coulomb: Coulomb, mixing: str) -> tuple[float, float, float]:
