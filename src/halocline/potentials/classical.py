@@ -139,7 +139,7 @@ class ClassicalMolecules(Potential):
         longest = int(np.diff(start).max(initial=0)) + 1
         work = molecular.Work(
             self._scratch(n_threads), np.empty((n_threads, longest), dtype=np.int32), np.empty((n_threads, longest, 4), dtype=self._real),
-            np.zeros((n_threads, n_atoms, 3)), np.zeros((n_threads, n_molecules)), np.zeros((n_threads, n_molecules), dtype=np.int64),
+            np.zeros((n_threads, n_atoms, 3), dtype=self._real), np.zeros((n_threads, n_molecules)), np.zeros((n_threads, n_molecules), dtype=np.int64),
             np.zeros(n_threads), np.zeros((n_threads, 3, 3)),
         )  # fmt: skip
         if n_threads == 1:
@@ -160,7 +160,7 @@ class ClassicalMolecules(Potential):
         return np.zeros((n_threads, ROWS * LENGTH), dtype=self._real)
 
     def _collect(self, work: molecular.Work, virial: bool) -> Evaluation:
-        energy, forces, own = float(work.energy.sum()), work.forces[0], np.empty(self._topology.n_molecules)
+        energy, forces, own = float(work.energy.sum()), work.forces[0].astype(np.float64), np.empty(self._topology.n_molecules)
         for more in work.forces[1:]:
             forces += more
         capped = np.empty(len(own), dtype=np.int64)
