@@ -18,12 +18,8 @@ from halocline.potentials.kernels.site_pairs import LENGTH, ROWS, RealArray
 from halocline.potentials.kernels.threads import one_caller, threads_for
 from halocline.potentials.learned import orthorhombic_edges, require_finite
 from halocline.potentials.site_tables import Coulomb, site_charges, site_table
+from halocline.potentials.weighting import MARGIN, RULES, selected_by
 from halocline.topology import FloatArray, Topology
-
-RULES: dict[Rule, tuple[float, float, float]] = {"site": (0.0, 0.5, 0.0), "product": (0.0, 0.0, 1.0), "complement": (1.0, 0.0, -1.0)}
-"""Factor of two molecules as r[0] + r[1] (w_a + w_b) + r[2] w_a w_b."""
-MARGIN = 2.0
-"""Å beyond the subset within which molecules are kept in the neighbour list."""
 
 
 class ClassicalMolecules(Potential):
@@ -95,9 +91,7 @@ class ClassicalMolecules(Potential):
             found = f"species '{name}' has {n_sites[species[wrong[0]]]} sites but molecules of {sizes[wrong[0]]} atoms"
             raise UserError(found, type(self).__name__, "Give one set of parameters for each atom.")
         charges, charged = site_charges(sets, self._real)
-        self._molecules = molecular.Molecules(
-            species, topology.offsets[:-1][self._order], n_sites, np.cumsum(counts), charges, charged
-        )
+        self._molecules = molecular.Molecules(species, topology.offsets[:-1][self._order], n_sites, np.cumsum(counts), charges, charged)
         self._table = site_table(sets, self.coulomb, self.force_cap, self.mixing, self._real)
         self._share = topology.masses / topology.molecule_masses[topology.molecule_of_atom]
         self.reset()
@@ -131,7 +125,7 @@ class ClassicalMolecules(Potential):
         points, sites = np.empty((n_molecules, 3)), np.empty((n_atoms, 3), dtype=self._real)
         square = molecular.place(np.ascontiguousarray(positions, dtype=np.float64), self._share, molecules, points, sites)
         weights = weights[order]
-        selected = weights > 0 if rule == "product" else np.ones(n_molecules, dtype=np.bool_)
+        selected = selected_by(weights, rule)
         reach = self.cutoff + 2 * math.sqrt(square) * (1 + 1e-6)
         start, neighbours = self._candidates(points, selected, reach)
         centres, rows = np.column_stack([points, weights]), np.flatnonzero(selected)
@@ -139,8 +133,8 @@ class ClassicalMolecules(Potential):
         longest = int(np.diff(start).max(initial=0)) + 1
         work = molecular.Work(
             self._scratch(n_threads), np.empty((n_threads, longest), dtype=np.int32), np.empty((n_threads, longest, 4), dtype=self._real),
-            np.zeros((n_threads, n_atoms, 3), dtype=self._real), np.zeros((n_threads, n_molecules)), np.zeros((n_threads, n_molecules), dtype=np.int64),
-            np.zeros(n_threads), np.zeros((n_threads, 3, 3)),
+            np.zeros((n_threads, n_atoms, 3), dtype=self._real), np.zeros((n_threads, n_molecules)),
+            np.zeros((n_threads, n_molecules), dtype=np.int64), np.zeros(n_threads), np.zeros((n_threads, 3, 3)),
         )  # fmt: skip
         if n_threads == 1:
             molecular.run(0, 1, molecules, self._table, frame, work, virial)
@@ -167,4 +161,3 @@ class ClassicalMolecules(Potential):
         own[self._order], capped[self._order] = work.energies.sum(axis=0), work.capped.sum(axis=0)
         require_finite(energy, forces, self._topology)
         return Evaluation(energy, forces, work.virial.sum(axis=0) if virial else None, capped, own)
-
