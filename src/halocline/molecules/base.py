@@ -75,7 +75,7 @@ class Molecule:
         symbols: chemical symbols of the atoms, in order.
         geometry: (n_atoms, 3), Å, near the gas-phase minimum.
         charge: total charge, e.
-        bonds, angles, torsions, pairs, nonbonded: classical model, used to equilibrate boxes and as a force field (section ``force_field``).
+        bonds, angles, torsions, pairs, nonbonded: classical model, to equilibrate boxes and as a force field (section ``force_field``).
         rigid: whether the geometry is held fixed in classical dynamics; bonds and angles are then only used to equilibrate.
         formula_masses: (n_atoms,) amu, where the masses are not those of the elements (united atoms, reduced units); empty otherwise.
     """

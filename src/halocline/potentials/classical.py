@@ -13,7 +13,7 @@ from halocline.errors import UserError
 from halocline.molecules.base import Nonbonded
 from halocline.potentials.base import BoolArray, Evaluation, Potential, Rule
 from halocline.potentials.kernels import molecular
-from halocline.potentials.kernels.neighbours import NeighbourList
+from halocline.potentials.kernels.neighbours import NeighbourList, require_room
 from halocline.potentials.kernels.site_pairs import LENGTH, ROWS, RealArray
 from halocline.potentials.kernels.threads import one_caller, threads_for
 from halocline.potentials.learned import orthorhombic_edges, require_finite
@@ -79,6 +79,7 @@ class ClassicalMolecules(Potential):
 
     def bind(self, topology: Topology, cell: FloatArray) -> None:
         self._topology, self._edges = topology, orthorhombic_edges(cell)
+        require_room(self.cutoff, self._edges)
         self._order = np.argsort(topology.molecule_species, kind="stable")
         species = topology.molecule_species[self._order]
         sets = [self._sites_of(name) for name in topology.species]
@@ -146,7 +147,7 @@ class ClassicalMolecules(Potential):
     def _candidates(self, points: FloatArray, selected: BoolArray, reach: float) -> tuple[np.ndarray, np.ndarray]:
         """Candidates for pairs of molecules; flexible molecules that have grown need a longer list."""
         if self._list is None or reach > self._list.cutoff:
-            slack = 0.0 if self._list is None else 0.2
+            slack = 0.0 if self._list is None else max(0.0, min(0.2, 0.5 * float(self._edges.min()) - reach))
             self._list = NeighbourList(reach + slack, self._edges, self.skin, MARGIN)
         return self._list.candidates(points, selected)
 
