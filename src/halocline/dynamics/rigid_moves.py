@@ -50,12 +50,12 @@ def _add_scaled(out, factor, a, first, last):  # type: ignore[no-untyped-def]
 def _kick_point(v, f, scale, first, last):  # type: ignore[no-untyped-def]
     """The sum of the forces moves all atoms alike."""
     fx = fy = fz = 0.0
-    for i in range(np.uint64(first), np.uint64(last)):
+    for i in range(first, last):
         fx += f[i, 0]
         fy += f[i, 1]
         fz += f[i, 2]
     vx, vy, vz = v[first, 0] + scale * fx, v[first, 1] + scale * fy, v[first, 2] + scale * fz
-    for i in range(np.uint64(first), np.uint64(last)):
+    for i in range(first, last):
         v[i, 0], v[i, 1], v[i, 2] = vx, vy, vz
 
 
@@ -151,7 +151,9 @@ def _energy(v, first, last, mode, masses, molecule_mass):  # type: ignore[no-unt
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
-def _damp_block(block, x, v, work, seed, step, speeds, point_speeds, decay, noise, offsets, modes, kinds, masses, molecule_masses, corners, triangles):  # type: ignore[no-untyped-def]  # noqa: E501
+def _damp_block(
+    block, x, v, work, seed, step, speeds, point_speeds, decay, noise, offsets, modes, kinds, masses, molecule_masses, corners, triangles
+):  # type: ignore[no-untyped-def]  # noqa: E501
     """O with v <- decay v + noise speed xi, for the (n,) thermal speeds of atoms or (m,) of points; writes the (m,) work in eV."""
     key, second = stream_keys(seed, THERMOSTAT, step)
     for m in range(block * BLOCK, min((block + 1) * BLOCK, len(modes))):
