@@ -151,6 +151,11 @@ class RigidIntegrator:
         return self.velocities
 
     @property
+    def can_be_points(self) -> NDArray[np.bool_]:
+        """(n_molecules,) rigid molecules and single atoms."""
+        return (self._natural != moves.FREE) | (self._sizes == 1)
+
+    @property
     def degrees(self) -> FloatArray:
         """(n_atoms,) degrees of freedom: those of the molecule, shared equally by its atoms."""
         return (self.molecule_degrees / self._sizes)[self.topology.molecule_of_atom]
