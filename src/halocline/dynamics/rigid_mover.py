@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from halocline.dynamics.integrator import Mover
-from halocline.dynamics.rigid import RigidIntegrator, rigid_velocities
+from halocline.dynamics.rigid import RigidIntegrator
+from halocline.dynamics.rigid_bodies import reference_lengths, rigid_velocities
 from halocline.molecules.base import Molecule
 from halocline.state import State
 from halocline.topology import FloatArray
@@ -87,12 +87,6 @@ def rigid_mover(
     velocities = state.velocities
     if velocities is None:
         velocities = rigid_velocities(topology, state.positions, rigid, temperature, np.random.default_rng(seed))
-    lengths = [_lengths(molecule) if molecule.rigid else [] for molecule in species]
+    lengths = [reference_lengths(np.array(molecule.geometry)) if molecule.rigid else [] for molecule in species]
     return RigidMover(RigidIntegrator(state.positions, velocities, topology, rigid, lengths, timestep, temperature, seed), points)
 
-
-def _lengths(molecule: Molecule) -> list[tuple[int, int, float]]:
-    """All distances of the geometry, Å."""
-    geometry = np.array(molecule.geometry)
-    pairs = itertools.combinations(range(molecule.n_atoms), 2)
-    return [(i, j, float(np.linalg.norm(geometry[i] - geometry[j]))) for i, j in pairs]
