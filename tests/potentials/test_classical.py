@@ -196,10 +196,7 @@ def test_single_precision_agrees_with_double_to_a_hundred_thousandth() -> None:
 def test_two_threads_agree_with_one_and_each_repeats_itself_whatever_the_age_of_the_list() -> None:
     state = random_box([(SPCE, 216)], 18.7, 8)
     before = numba.get_num_threads()
-    if numba.config.NUMBA_NUM_THREADS < 2:
-        counts = [1]
-    else:
-        counts = [1, 2]
+    counts = [1, min(2, numba.config.NUMBA_NUM_THREADS)]
     try:
         results = []
         for n_threads in counts:
@@ -295,8 +292,8 @@ def test_the_word_that_is_wrong_is_named() -> None:
         ClassicalMolecules(9.0, electrostatics="ewald")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="cutoff is -1"):
         ClassicalMolecules(-1.0)
+    state = random_box([(SPCE, 8)], 24.0, 0)
     with pytest.raises(UserError, match="no parameters of species 'spce'"):
-        state = random_box([(SPCE, 8)], 24.0, 0)
         ClassicalMolecules(9.0, parameters={}).bind(state.topology, state.cell)
     rule: Rule = "site"
     assert rule in ClassicalMolecules.rules

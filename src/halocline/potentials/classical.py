@@ -129,8 +129,11 @@ class ClassicalMolecules(Potential):
         selected = selected_by(weights, rule)
         reach = self.cutoff + 2 * math.sqrt(square) * (1 + 1e-6)
         start, neighbours = self._candidates(points, selected, reach)
-        centres, rows = np.column_stack([points, weights]), np.flatnonzero(selected)
-        frame = molecular.Frame(rows, centres, sites, np.array(RULES[rule]), self._edges, reach, start, neighbours)
+        real, (fractions, unit) = self._real, molecular.fractions_of(points, self._edges, self._real)
+        frame = molecular.Frame(
+            np.flatnonzero(selected), fractions, unit, weights.astype(real), sites, np.array(RULES[rule], dtype=real), real(reach**2),
+            start, neighbours,
+        )  # fmt: skip
         longest = int(np.diff(start).max(initial=0)) + 1
         work = molecular.Work(
             self._scratch(n_threads), np.empty((n_threads, longest), dtype=np.int32), np.empty((n_threads, longest, 4), dtype=self._real),
