@@ -6,20 +6,19 @@ import copy
 
 import numpy as np
 
+from halocline.adress.coupling._two_level import add, flat
 from halocline.adress.coupling.base import Coupling
 from halocline.adress.regions import BoolArray, Resolution
 from halocline.errors import UserError
-from halocline.potentials.base import Evaluation, Potential, SumPotential, Zero
+from halocline.potentials.base import Evaluation, Potential
 from halocline.topology import FloatArray, Topology
-
-Term = tuple[float, Potential]
 
 
 class _Level:
     """One potential E_k of the stack from the second one on: what it adds is E_k(S_k) - E_k(S_{k-1})."""
 
     def __init__(self, potential: Potential) -> None:
-        terms = [item for item in _flat(1.0, potential) if not isinstance(item[1], Zero)]
+        terms = flat(potential)
         self.shell = [(factor, term) for factor, term in terms if term.additive_over_molecules]
         self.whole = [(factor, term) for factor, term in terms if not term.additive_over_molecules]
         # A second instance for the inner set: each keeps a neighbour list of its own molecules instead of throwing it away twice a step.
@@ -93,34 +92,9 @@ class SubtractiveCoupling(Coupling):
             is_last = level is self._levels[-1]
             parts += self._of_everything(positions) if is_last else level.of_set(positions, members)
             parts += level.of_shell(positions, members, inner)
-        return _add(parts)
+        return add(parts)
 
     def _of_everything(self, positions: FloatArray) -> list[tuple[float, Evaluation]]:
         if self._outermost is None:
             self._outermost = self._levels[-1].of_set(positions, None)
         return self._outermost
-
-
-def _add(parts: list[tuple[float, Evaluation]]) -> Evaluation:
-    """Sum of evaluations with factors; a capped pair that is subtracted counts as taken away."""
-    _, first = parts[0]
-    if len(parts) == 1:
-        return first
-    energy, forces, capped = first.energy, np.array(first.forces, dtype=np.float64), np.array(first.capped)
-    for factor, part in parts[1:]:
-        energy += factor * part.energy
-        if factor == 1.0:
-            forces += part.forces
-        elif factor == -1.0:
-            forces -= part.forces
-        else:
-            forces += factor * part.forces
-        capped += part.capped if factor > 0 else -part.capped
-    return Evaluation(energy, forces, None, capped)
-
-
-def _flat(factor: float, potential: Potential) -> list[Term]:
-    """Terms of a sum of sums with their factors."""
-    if isinstance(potential, SumPotential):
-        return [item for inner, term in potential.terms for item in _flat(factor * inner, term)]
-    return [(factor, potential)]
