@@ -89,4 +89,3 @@ def rigid_mover(
         velocities = rigid_velocities(topology, state.positions, rigid, temperature, np.random.default_rng(seed))
     lengths = [reference_lengths(np.array(molecule.geometry)) if molecule.rigid else [] for molecule in species]
     return RigidMover(RigidIntegrator(state.positions, velocities, topology, rigid, lengths, timestep, temperature, seed), points)
-
