@@ -79,7 +79,7 @@ def _smooth_part(damping: float, cutoff: float) -> tuple[float, ...]:
 
     grid = np.linspace(-1, 1, 400)
     for degree in range(4, 31, 2):
-        series = chebyshev.chebinterpolate(function, degree)
+        series: FloatArray = chebyshev.chebinterpolate(function, degree)  # type: ignore[type-var]
         if np.abs(chebyshev.chebval(grid, series) - function(grid)).max() < 1e-10 * scale:
             return tuple(float(x) for x in chebyshev.cheb2poly(series)[::-1])
     found = f"a damping of {damping:g} /A over a cut-off of {cutoff:g} A is too strong"
@@ -100,7 +100,10 @@ def site_table(
     """
     n = len(species)
     start, stop = np.zeros((n, n), dtype=np.int64), np.zeros((n, n), dtype=np.int64)
-    own, other, pair, core = [], [], [], []
+    own: list[int] = []
+    other: list[int] = []
+    pair: list[tuple[float, ...]] = []
+    core: list[tuple[float, float]] = []
     for s in range(n):
         for t in range(s, n):
             start[s, t] = len(own)

@@ -189,7 +189,7 @@ def _gather(
             s[place] = dx + sites[atom, 0]
             s[place + _Y] = dy + sites[atom, 1]
             s[place + _Z] = dz + sites[atom, 2]
-            place += padded
+            place += padded  # type: ignore[assignment]
         s[k + _FACTOR] = shift[begin + k, 3]
     for b in range(n_sites):
         base, charge = np.uint64(b) * padded, molecules.charges[kind, b]
@@ -198,7 +198,7 @@ def _gather(
         for k in range(padded):
             s[base + k + _CHARGE] = charge
             s[base + k + _FACTOR] = s[k + _FACTOR]
-    place = np.uint64(n_sites) * padded
+    place = np.uint64(n_sites) * padded  # type: ignore[assignment]
     for row in range(3, 7):
         s[row * LENGTH : row * LENGTH + place] = 0.0
     return padded
@@ -225,7 +225,7 @@ def _interact(
         x, y, z = sites[first + a, 0], sites[first + a, 1], sites[first + a, 2]
         inner, fx, fy, fz = 0.0, 0.0, 0.0, 0.0
         if table.capped:
-            _set_cores(s, n, a, low, high, table)
+            _set_cores(s, n, a, low, high, table)  # type: ignore[arg-type]
         charge = table.coulomb * molecules.charges[kind, a]
         if charge != 0 and charged[1] > charged[0]:
             gx, gy, gz, hits = site_pairs.charges(s, charged[0], charged[1], x, y, z, charge, table.field)
