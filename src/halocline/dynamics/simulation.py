@@ -15,7 +15,7 @@ from halocline.dynamics.heat_ledger import HeatLedger
 from halocline.dynamics.integrator import Integrator, Mover, maxwell_boltzmann
 from halocline.errors import RunFailure
 from halocline.potentials.base import Evaluation
-from halocline.potentials.learned import centres_of_mass, spread_forces
+from halocline.potentials.learned import add_to_atoms, centres_of_mass
 from halocline.progress import Task
 from halocline.state import State
 from halocline.topology import FloatArray
@@ -251,9 +251,12 @@ class Simulation:
     def _add_force(self) -> None:
         """Total forces: those of the coupling, and on atom i the share m_i/M of the thermodynamic force."""
         self.forces = self.evaluation.forces
-        if self._outward is not None:
-            on_centres = self._outward[:, None] * self.regions.direction(self.centres)
-            self.forces = self.forces + spread_forces(on_centres, self.topology.offsets, self._share)
+        acting = np.flatnonzero(self._outward) if self._outward is not None else np.zeros(0, dtype=np.int64)
+        if self._outward is not None and len(acting):
+            # Few molecules are in the window of the force, in a large reservoir.
+            on_centres = self._outward[acting, None] * self.regions.direction(self.centres[acting])
+            self.forces = self.forces.copy()
+            add_to_atoms(self.forces, acting, on_centres, self.topology.offsets, self._share)
 
     def _members(self, distance: FloatArray, inside: BoolArray) -> BoolArray:
         if self.resolution == "full":
