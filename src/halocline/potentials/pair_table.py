@@ -230,31 +230,35 @@ def _core(cubic: FloatArray, start: float, spacing: float, cap: float) -> tuple[
     return start, float(cubic[0, 0]), float(cubic[0, 1]) / spacing
 
 
-@njit(nogil=True, error_model="numpy", cache=True)
+@njit(nogil=True, fastmath={"contract"}, error_model="numpy", cache=True)
 def _run(thread: int, n_threads: int, table: _Table, beads: _Beads, work: _Work, with_virial: bool) -> None:
     """The rows of one thread: pick neighbours in ascending order, then add up their energies and forces."""
     near, shift, forces, energies = work.near[thread], work.shift[thread], work.forces[thread], work.energies[thread]
     capped, virial, inverse = work.capped[thread], work.virial[thread], 1.0 / table.spacing
+    # Arrays that are looked up in a tuple within a loop cost a counted reference each time.
+    kinds, species, cores, cubics = table.kinds, beads.species, table.core, table.coefficients
+    last, begin, start = cubics.shape[1] - 1, table.start, beads.start
     total = 0.0
     for i in range(thread, len(beads.centres), n_threads):
+        if start[i] == start[i + 1]:
+            continue
         fx, fy, fz, own, hits = 0.0, 0.0, 0.0, 0.0, 0
-        found = _pick(i, table.cutoff, beads, near, shift)
-        for pair in range(found):
+        found, mine = _pick(i, table.cutoff, beads, near, shift), species[i]
+        for pair in range(np.uint64(found)):
             j = np.uint64(near[pair])
             dx, dy, dz, square, factor = shift[pair, 0], shift[pair, 1], shift[pair, 2], shift[pair, 3], shift[pair, 4]
-            kind = table.kinds[beads.species[i], beads.species[j]]
+            kind = np.uint64(kinds[mine, np.uint64(species[j])])
             r = np.sqrt(square)
-            if r < table.core[kind, 0]:
-                slope = table.core[kind, 2]
-                energy = table.core[kind, 1] + slope * (r - table.core[kind, 0])
+            if r < cores[kind, 0]:
+                slope = cores[kind, 2]
+                energy = cores[kind, 1] + slope * (r - cores[kind, 0])
                 hits += 1
                 capped[j] += 1
             else:
-                position = (r - table.start) * inverse
-                knot = min(np.int64(position), table.coefficients.shape[1] - 1)
+                position = (r - begin) * inverse
+                knot = np.uint64(min(np.int64(position), last))
                 t = position - knot
-                cubic = table.coefficients
-                a, b, c, d = cubic[kind, knot, 0], cubic[kind, knot, 1], cubic[kind, knot, 2], cubic[kind, knot, 3]
+                a, b, c, d = cubics[kind, knot, 0], cubics[kind, knot, 1], cubics[kind, knot, 2], cubics[kind, knot, 3]
                 energy = a + t * (b + t * (c + t * d))
                 slope = (b + t * (2.0 * c + t * 3.0 * d)) * inverse
             pull = -factor * slope / r if r > 0 else 0.0
@@ -275,11 +279,16 @@ def _run(thread: int, n_threads: int, table: _Table, beads: _Beads, work: _Work,
         energies[i] += own
         capped[i] += hits
         if with_virial:
-            for c in range(3):
-                for d in range(3):
-                    for pair in range(found):
-                        virial[c, d] += shift[pair, 3] * shift[pair, c] * shift[pair, d]
+            _add_virial(shift, found, virial)
     work.energy[thread] = total
+
+
+@njit(error_model="numpy", cache=True)
+def _add_virial(shift: FloatArray, found: int, virial: FloatArray) -> None:
+    for c in range(3):
+        for d in range(3):
+            for pair in range(found):
+                virial[c, d] += shift[pair, 3] * shift[pair, c] * shift[pair, d]
 
 
 @njit(error_model="numpy", cache=True)
@@ -290,7 +299,7 @@ def _pick(i: int, cutoff: float, beads: _Beads, near: RowArray, shift: FloatArra
     lx, ly, lz = beads.edges
     hx, hy, hz = 0.5 * lx, 0.5 * ly, 0.5 * lz
     constant, linear = beads.rule[0] + beads.rule[1] * weights[i], beads.rule[1] + beads.rule[2] * weights[i]
-    n = np.uint64(0)
+    n, limit = np.uint64(0), cutoff * cutoff
     for k in range(np.uint64(beads.start[i]), np.uint64(beads.start[i + 1])):
         j = np.uint64(neighbours[k])
         dx, dy, dz = centres[j, 0] - x, centres[j, 1] - y, centres[j, 2] - z
@@ -302,7 +311,7 @@ def _pick(i: int, cutoff: float, beads: _Beads, near: RowArray, shift: FloatArra
         # Written without a branch, which the processor could not predict: the next pair overwrites a rejected one.
         near[n] = neighbours[k]
         shift[n, 0], shift[n, 1], shift[n, 2], shift[n, 3], shift[n, 4] = dx, dy, dz, square, factor
-        n += np.uint64((square < cutoff * cutoff) & (factor != 0.0))
+        n += np.uint64((square < limit) & (factor != 0.0))
     return np.int64(n)
 
 
