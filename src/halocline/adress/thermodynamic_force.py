@@ -14,28 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 
+from halocline.adress.density_profile import density_gradient, smooth_density
+from halocline.adress.force_kernel import outward_force
 from halocline.errors import RunFailure, UserError
 from halocline.files import read_json, write_json
 from halocline.topology import FloatArray, IntArray
 
 FORMAT_VERSION = 1
-
-
-def density_gradient(density: FloatArray, width: float, mirror: bool = True) -> FloatArray:
-    """(..., n_bins) derivative of a binned profile by central differences, per Å.
-
-    Args:
-        density: (..., n_bins) values at the bin centres.
-        width: of a bin, Å.
-        mirror: whether the profile continues symmetrically beyond both ends, as n(|x|) of a slab in a periodic box does;
-            otherwise the ends use one-sided differences.
-    """
-    if not mirror:
-        return np.gradient(density, width, axis=-1)
-    padded = np.concatenate([density[..., :1], density, density[..., -1:]], axis=-1)
-    return (padded[..., 2:] - padded[..., :-2]) / (2.0 * width)
 
 
 def update_prefactor(density: float, compressibility: float) -> float:
@@ -46,12 +32,13 @@ def update_prefactor(density: float, compressibility: float) -> float:
 class ThermodynamicForce:
     """Force on centres of mass along the outward direction, one table per species.
 
-    Symmetric by construction: the tables are functions of the distance from the centre of the slab. Between bin centres
-    the force is linear, beyond the window it is zero; the energy is its exact integral, zero in AT.
+    Symmetric by construction: the tables are functions of the distance of :class:`~halocline.adress.regions.Regions`, so the
+    force of a slab is antisymmetric and that of a sphere radial. Between bin centres the force is linear, beyond the window it
+    is zero; the energy is its exact integral, zero in AT.
 
     Args:
         species: names, in the order of the topology.
-        length: distance covered, half the box, Å.
+        length: distance covered, the reach of the regions, Å.
         width: wanted bin width, Å; adjusted so that a whole number of bins fits.
         window: (start, stop) distances between which the force may act, Å.
     """
@@ -103,21 +90,33 @@ class ThermodynamicForce:
             distance: (n_molecules,) from the core of the regions, Å.
             species: (n_molecules,) species of each.
         """
-        force, energy = self._interpolate(distance, species)
-        return float(energy.sum()), force
+        energy, force = outward_force(distance, species, self.width, self._knots, self._values, self._energies, self._slopes)
+        return float(energy), force
 
-    def update(self, profile: FloatArray, density: FloatArray, compressibility: float, damping: float, smoothing: float = 0.0) -> None:
+    def update(
+        self,
+        profile: FloatArray,
+        density: FloatArray,
+        compressibility: float,
+        damping: float,
+        smoothing: float = 0.0,
+        volumes: FloatArray | None = None,
+        mirror: bool | tuple[bool, bool] = True,
+    ) -> None:
         """One iteration: subtract the scaled gradient of the smoothed profile inside the window.
 
         Args:
-            profile: (n_species, n_bins) number density against distance, both sides of the slab averaged, molecules/Å^3.
+            profile: (n_species, n_bins) number density against distance, both sides of a slab averaged, molecules/Å^3.
             density: (n_species,) target densities n0.
             compressibility: kappa_T, Å^3/eV.
             damping: the fraction c.
             smoothing: standard deviation of the Gaussian, Å.
+            volumes: (n_bins,) of the shells; equal ones, those of a slab, if not given.
+            mirror: whether the profile continues symmetrically beyond its inner and outer end.
         """
-        smooth = gaussian_filter1d(profile, smoothing / self.width, axis=-1, mode="reflect") if smoothing > 0 else profile
-        gradient = np.where(self.in_window(), density_gradient(smooth, self.width), 0.0)
+        shells = np.ones(len(self.centres)) if volumes is None else volumes
+        smooth = smooth_density(profile, shells, self.width, smoothing)
+        gradient = np.where(self.in_window(), density_gradient(smooth, self.width, mirror), 0.0)
         scale = np.array([update_prefactor(float(value), compressibility) for value in np.atleast_1d(density)])
         self.tables = self.tables - damping * scale[:, None] * gradient
 
