@@ -17,6 +17,7 @@ import numpy as np
 
 from halocline.adress.density_profile import density_gradient, smooth_density
 from halocline.adress.force_kernel import outward_force
+from halocline.adress.regions import Regions
 from halocline.errors import RunFailure, UserError
 from halocline.files import read_json, write_json
 from halocline.topology import FloatArray, IntArray
@@ -70,6 +71,36 @@ class ThermodynamicForce:
     def tables(self, tables: FloatArray) -> None:
         self._tables = np.array(tables, dtype=np.float64)
         self._prepare()
+
+    def copy(self, tables: FloatArray | None = None) -> ThermodynamicForce:
+        """The same window and bins, with (n_species, n_bins) other tables if they are given."""
+        result = ThermodynamicForce(self.species, self.length, self.width, self.window)
+        result.tables = self.tables if tables is None else tables
+        return result
+
+    def check(self, species: tuple[str, ...], regions: Regions, where: str = "thermodynamic force") -> None:
+        """Refuse tables that cannot hold the density of these regions.
+
+        Args:
+            species: of the system, in the order of its topology.
+
+        Raises:
+            UserError: a species without a table, tables in another order, or a window that starts within AT, ends before the
+                border of Δ or lies beyond the reach of the regions.
+        """
+        missing = [name for name in species if name not in self.species]
+        if missing or self.species != species:
+            what = f"{', '.join(missing)} has no table" if missing else f"the species are {', '.join(species)}"
+            remedy = "Calibrate a force for all species of the system, in its order."
+            raise UserError(f"{what}; the thermodynamic force holds {', '.join(self.species)}", where, remedy)
+        start, stop = self.window
+        if start < regions.atomistic - 1e-6 or stop < regions.outer - 1e-6 or stop > regions.reach + 1e-6:
+            raise UserError(
+                f"the window of the thermodynamic force, {start:g} to {stop:g} A, does not fit regions with AT up to "
+                f"{regions.atomistic:g} A, the transition layer up to {regions.outer:g} A and profiles up to {regions.reach:g} A",
+                where,
+                "Calibrate a force for these regions; a table of others can start it (calibration.start).",
+            )
 
     def in_window(self) -> np.ndarray:
         """(n_bins,) whether the centre of a bin lies in the window."""
