@@ -7,7 +7,7 @@
 | MRMD | line 1 bin centres, line 2 forces | x in the whole box from 0, stated units | along +x: antisymmetric halves |
 
 Ours is positive outwards at all distances, so the left half of an MRMD table changes its sign. Potentials are zero in AT. A file
-holds one species; numbers are printed with ten significant digits, in which a table that is read again agrees.
+holds one species; numbers are printed with all digits of double precision, in which a table that is read again agrees.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def write_mrmd(force: ThermodynamicForce, path: Path, length_unit: float, energy
     x = np.concatenate([force.length - force.centres[::-1], force.length + force.centres])
     along = np.concatenate([-outward[::-1], outward])
     rows = (x / length_unit, along * length_unit / energy_unit)
-    write_text(path, "".join(" ".join(f"{value:.9e}" for value in row) + "\n" for row in rows))
+    write_text(path, "".join(" ".join(f"{value:.15e}" for value in row) + "\n" for row in rows))
 
 
 def read_mrmd(
@@ -128,7 +128,7 @@ def _write_columns(force: ThermodynamicForce, path: Path, species: str | None, l
     distance = np.arange(2 * len(force.centres) + 1, dtype=np.float64) * (0.5 * force.width)
     distance[1::2] = force.centres
     columns = (distance / length, force.energy(distance, kind) / energy, force.force(distance, kind) * length / energy)
-    write_text(path, "".join(" ".join(f"{value:.9e}" for value in row) + "\n" for row in zip(*columns)))
+    write_text(path, "".join(" ".join(f"{value:.15e}" for value in row) + "\n" for row in zip(*columns)))
 
 
 def _read_columns(path: Path, force: ThermodynamicForce, species: str | None, length: float, energy: float) -> ThermodynamicForce:

@@ -22,6 +22,7 @@ from halocline.dynamics.calibration_windows import CalibrationSettings, Window
 from halocline.dynamics.heat_ledger import needed_friction
 from halocline.dynamics.monitors import Monitor
 from halocline.dynamics.simulation import Hook, Simulation
+from halocline.errors import UserError
 from halocline.files import read_arrays, write_arrays
 from halocline.potentials.base import Potential
 from halocline.progress import Silent
@@ -84,6 +85,7 @@ class CalibrateStage(Stage):
         """
         study = context.study
         regions = regions_of(study, fine_of(context).interaction_range)
+        check_start(study)
         pressures, start = _bulk_runs(context)
         force, origin = first_force(study, regions, start, pressures)
         first = force.tables.copy()
@@ -166,6 +168,14 @@ def first_force(study: Study, regions: Regions, start: State, pressures: Pressur
     if study.calibration.start == "zero":
         return _empty_force(study, regions, start), {"start": "zero"}
     return start_from_file(Path(study.calibration.start), _empty_force(study, regions, start), regions)
+
+
+def check_start(study: Study) -> None:
+    """Refuse a start that does not exist, before any run."""
+    start = study.calibration.start
+    if start not in ("pressure", "zero") and not Path(start).is_file():
+        remedy = "Give 'pressure', 'zero' or the path of a thermodynamic_force.json, from the folder where halocline runs."
+        raise UserError(f"calibration.start is '{start}', and there is no such file", "study file: calibration.start", remedy)
 
 
 def _empty_force(study: Study, regions: Regions, start: State) -> ThermodynamicForce:
