@@ -5,8 +5,8 @@ import signal
 from pathlib import Path
 
 import numpy as np
-
 from brute_force import lattice_fluid
+
 from halocline.adress.coupling.subtractive import SubtractiveCoupling
 from halocline.adress.regions import Slab
 from halocline.adress.thermodynamic_force import ThermodynamicForce
