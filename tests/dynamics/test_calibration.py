@@ -4,9 +4,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from brute_force import lattice_fluid
 from small_calibration import REGIONS, START, build, build_dying, noise, settings, zero_force
 
-from halocline.adress.regions import Spheres
+from halocline.adress.coupling.subtractive import SubtractiveCoupling
+from halocline.adress.regions import Sphere, Spheres
+from halocline.adress.thermodynamic_force import ThermodynamicForce
 from halocline.dynamics import calibration_runs
 from halocline.dynamics.calibration import calibrate
 from halocline.dynamics.calibration_runs import ShellVolumeHook
@@ -21,8 +24,10 @@ from halocline.dynamics.calibration_windows import (
     judge,
     next_length,
 )
+from halocline.dynamics.simulation import Simulation, Thermostat
 from halocline.dynamics.statistics import mean_and_error, mean_and_error_of_runs
 from halocline.errors import RunFailure, UserError
+from halocline.potentials.base import Zero
 from halocline.state import State
 
 
@@ -217,3 +222,21 @@ def test_volumes_of_regions_that_move_are_averaged_over_the_run():
     np.testing.assert_allclose(hook.mean(None), np.mean(each, axis=0))
     assert each[0][1] == pytest.approx(2 * 4 / 3 * np.pi * (2**3 - 1), rel=0.01)
     assert each[1][1] < 0.9 * each[0][1]
+
+
+def test_a_sphere_is_calibrated_like_a_slab(tmp_path):
+    start = lattice_fluid((5, 5, 5), 4.0, seed=2)
+    sphere = Sphere((10.0, 10.0, 10.0), 3.5, 3.0, 0.0, (20.0, 20.0, 20.0))
+    force = ThermodynamicForce(("argon",), sphere.reach, 0.5, (3.5, 8.5))
+
+    def gas(task, hooks):
+        coupling = SubtractiveCoupling(Zero(), Zero())
+        thermostat = Thermostat(10.0, 300.0, (0.01, 0.02, 0.02))
+        return Simulation(task.start, coupling, sphere, thermostat, task.force, task.number, "open", task.inside, hooks, task.discard)
+
+    outcome = calibrate(gas, start, sphere, force, settings(steps=1500, iterations=1, sample=10), tmp_path)
+    only = outcome.windows[0]
+    # An ideal gas is uniform: every block of shells on target within its error, and no force outside the window.
+    assert (np.abs(only.blocks) < 4 * np.array(only.block_errors)).all()
+    assert only.layer == pytest.approx(125 / 20**3 * 4 / 3 * np.pi * (6.5**3 - 3.5**3), rel=0.25)
+    assert np.all(outcome.force.tables[:, ~force.in_window()] == 0.0)

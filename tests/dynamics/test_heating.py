@@ -95,7 +95,7 @@ def test_state_at_the_moment_of_heating_is_kept(tmp_path, monkeypatch):
         return Simulation(start, SubtractiveCoupling(Zero(), Zero()), REGIONS, hot, None, 1, hooks=hooks)
 
     run = make()
-    with pytest.raises(RunFailure, match="run.npz"):
+    with pytest.raises(RunFailure, match=r"run\.npz"):
         run.run(200)
     assert has_checkpoint(tmp_path / "run.npz")
     again = make()
