@@ -19,7 +19,7 @@ from halocline.datasets.frame import Frame
 from halocline.datasets.store import Dataset
 from halocline.dynamics.bulk import full_resolution
 from halocline.dynamics.checkpoint import CheckpointHook, has_checkpoint, read_checkpoint
-from halocline.dynamics.monitors import Monitor
+from halocline.dynamics.monitors import HeatingMonitor, Monitor
 from halocline.dynamics.recording import RecordHook
 from halocline.dynamics.simulation import Hook, Simulation, Thermostat
 from halocline.dynamics.start import quench
@@ -150,7 +150,13 @@ def run_recorded(
     steps, every = steps_of(study, length), steps_of(study, study.dynamics.record)
     checkpoint = folder / f"{name}.npz"
     recorder = RecordHook(record, every, density_of(simulation.initial), steps // every)
-    last: list[Hook] = [Monitor(MONITOR_INTERVAL), recorder, CheckpointHook(checkpoint, steps_of(study, study.dynamics.checkpoint))]
+    heating = HeatingMonitor(study.dynamics.heating, steps_of(study, study.dynamics.heating_time), checkpoint)
+    last: list[Hook] = [
+        Monitor(MONITOR_INTERVAL),
+        recorder,
+        heating,
+        CheckpointHook(checkpoint, steps_of(study, study.dynamics.checkpoint)),
+    ]
     simulation.hooks += last
     first = simulation.steps
     if has_checkpoint(checkpoint):
