@@ -1,4 +1,4 @@
-"""Orientation of molecules against x: a resolution border may order them like a surface does."""
+"""Orientation of molecules against distance: a resolution border may order them like a surface does."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ TOLERANCE = 0.05
 
 
 class Orientation(Observable):
-    """Mean cosine between a molecule's dipole and the direction away from the centre of the slab.
+    """Mean cosine between a molecule's dipole and the direction towards lower resolution.
 
     The dipole is that of the fixed charges of the classical model of the species, of which only the direction matters. Species
     without one are left out. By symmetry the mean vanishes everywhere in a homogeneous liquid.
     """
 
     name = "orientation"
-    summary = "mean cosine between molecular dipoles and the slab normal, in AT and along x"
+    version = 2
+    summary = "mean cosine between molecular dipoles and the outward direction, in AT and against distance"
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
@@ -42,13 +43,14 @@ class Orientation(Observable):
     def update(self, snapshot: Snapshot) -> None:
         if not self.polar.any():
             return
-        regions, topology = self.setting.regions, snapshot.topology
+        regions, topology = self.setting.place(snapshot), snapshot.topology
         dipole = np.add.reduceat(self.charges[:, None] * snapshot.positions, topology.offsets[:-1], axis=0)
-        x = regions.shift(snapshot.centres)
+        distance = regions.distance(snapshot.centres)
         with np.errstate(invalid="ignore", divide="ignore"):
-            cosine = np.where(x < 0, -1.0, 1.0) * dipole[:, 0] / np.linalg.norm(dipole, axis=1)
-        chosen = self.polar & np.isfinite(cosine)
-        distance, cosine = np.abs(x[chosen]), cosine[chosen]
+            cosine = (regions.direction(snapshot.centres) * dipole).sum(axis=1) / np.linalg.norm(dipole, axis=1)
+        # A molecule at the very centre of a sphere has no outward direction.
+        chosen = self.polar & np.isfinite(cosine) & (distance > 0)
+        distance, cosine = distance[chosen], cosine[chosen]
         inside = distance < regions.atomistic
         profile = [np.histogram(distance, self.edges)[0], np.histogram(distance, self.edges, weights=cosine)[0]]
         self.store(atomistic=np.array([inside.sum(), cosine[inside].sum()]), profile=np.stack(profile, axis=1))
@@ -77,7 +79,7 @@ class Orientation(Observable):
             errors = [value.error if value.error is not None else math.nan for value in values]
             centres = 0.5 * (observable.edges[1:] + observable.edges[:-1])
             series.append(curve(label, centres, [value.value for value in values], errors))
-        caption = "Mean cosine between molecular dipoles and the outward normal, both sides together; zero in a homogeneous liquid."
+        caption = "Mean cosine between molecular dipoles and the outward direction, all sides together; zero in a homogeneous liquid."
         return [Figure("orientation", "Orientation of molecules", "distance from the centre (A)", "mean cosine", series, caption)]
 
 
