@@ -12,8 +12,8 @@ from halocline.dynamics.record import Snapshot
 from halocline.molecules.water import WATER
 from halocline.observables.base import Setting
 from halocline.observables.density import Density
-from halocline.observables.ledger import Ledger
 from halocline.observables.geometry import slab_fraction
+from halocline.observables.ledger import Ledger
 from halocline.observables.number import (
     NumberInAT,
     closed_box_factor,

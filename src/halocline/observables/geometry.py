@@ -7,8 +7,10 @@ import math
 import numpy as np
 
 from halocline.adress.regions import Regions, Slab, Sphere
+from halocline.dynamics.record import Record
 from halocline.topology import FloatArray
 
+_PLACES = 30
 _STEP = 0.5
 """Half the thickness of the shell that stands for a surface without a formula, Å."""
 
@@ -60,6 +62,13 @@ class Shells:
             return regions.shell_volumes(self.edges, self._cell)
         half = 0.5 * regions.shell_volumes(self.edges[len(self.edges) // 2 :], self._cell)
         return np.concatenate([half[::-1], half])
+
+
+def mean_shell_volumes(record: Record, edges: FloatArray) -> FloatArray:
+    """(n_bins,) volumes between distances, averaged over where the regions were; Å^3."""
+    shells = Shells(record.regions, record.cell, edges)
+    rows = range(0, len(record), max(1, len(record) // _PLACES))
+    return np.mean([shells.volumes(record[row].regions) for row in rows], axis=0)
 
 
 def surface_area(regions: Regions, cell: FloatArray, distance: float) -> float:

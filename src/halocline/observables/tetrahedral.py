@@ -85,7 +85,8 @@ class TetrahedralOrder(Observable):
             f"Mean q against distance; the border of AT is at {self.setting.regions.atomistic:g} A. The reservoir has the structure "
             "of its own model."
         )
-        return Figure("tetrahedral_profile", "Tetrahedral order against distance", "distance from the centre (A)", "mean q", series, caption)
+        title = "Tetrahedral order against distance"
+        return Figure("tetrahedral_profile", title, "distance from the centre (A)", "mean q", series, caption)
 
 
 def tetrahedral_order(points: FloatArray, cell: FloatArray, chosen: np.ndarray, search: float) -> FloatArray:
