@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from halocline import registry
 from halocline.dynamics.record import Snapshot
+from halocline.molecules.charges import point_charges
 from halocline.observables.base import Comparison, Observable, Setting, curve, number
 from halocline.observables.statistics import Estimate, function_of_means
 from halocline.results import Figure, Number
@@ -33,10 +33,9 @@ class Orientation(Observable):
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
         topology = setting.topology
-        charges = [np.array([site.charge for site in registry.get("molecules", name).nonbonded]) for name in topology.species]
-        self.charges = np.concatenate([charges[kind] for kind in topology.molecule_species])
-        has_dipole = [len(item) > 0 and bool(np.any(item)) and abs(item.sum()) < 1e-6 for item in charges]
-        self.polar = np.array(has_dipole, dtype=bool)[topology.molecule_species]
+        self.charges = point_charges(topology)
+        charged = np.add.reduceat(np.abs(self.charges), topology.offsets[:-1]) > 0
+        self.polar = charged & (np.abs(np.add.reduceat(self.charges, topology.offsets[:-1])) < 1e-6)
         bins = max(1, round(setting.regions.reach / BIN))
         self.edges = np.linspace(0.0, setting.regions.reach, bins + 1)
 

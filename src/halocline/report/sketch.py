@@ -62,8 +62,9 @@ def _section(regions: Regions, coupling: str, prefix: str) -> str:
         text = f"{name}: {start:.4g} to {stop:.4g} Å from the centre" + (" and beyond" if name == "reservoir" else "")
         line = f'<text class="note" x="{left + 22:.1f}" y="{_MARGIN + 54 + 34 * row:.1f}">{text}</text>'
         parts.append(f'<rect class="r{row}" x="{left:.1f}" y="{_MARGIN + 40 + 34 * row:.1f}" width="16" height="16"/>{line}')
+    shape = _SHAPES.get(regions.name, regions.name)
     text = (
-        f"{_SHAPES.get(regions.name, regions.name)}, a section to scale: the atomistic region AT has a radius of {regions.atomistic:.4g} Å, "
+        f"{shape}, a section to scale: the atomistic region AT has a radius of {regions.atomistic:.4g} Å, "
         f"the transition layer around it is {regions.transition:.4g} Å thick, the reservoir is the rest of the box. Dashed: a molecule "
         f"that has entered leaves only {regions.hysteresis:.4g} Å further out. Coupling: {coupling}."
     )
