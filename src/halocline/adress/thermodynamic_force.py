@@ -179,7 +179,7 @@ class ThermodynamicForce:
             remedy = "Run 'halocline calibrate' again with this version."
             raise RunFailure(f"format version {data.get('format_version')} is not {FORMAT_VERSION}", str(path), remedy)
         if settings is not None:
-            _refuse_other_settings(data["settings"], dict(settings), path)
+            refuse_other_settings(data["settings"], dict(settings), path, "the thermodynamic force")
         force = cls(tuple(data["species"]), data["length"], data["width"], (data["window"][0], data["window"][1]))
         force.tables = np.array(data["force"])
         return force
@@ -206,13 +206,13 @@ class ThermodynamicForce:
         return force, self._energies[species, knot] - offset * (value + 0.5 * slope * offset)
 
 
-def _refuse_other_settings(stored: dict[str, Any], wanted: dict[str, Any], path: Path) -> None:
+def refuse_other_settings(stored: dict[str, Any], wanted: dict[str, Any], path: Path, what: str) -> None:
     """Raise a UserError that names every setting that differs."""
     differing = [key for key in sorted(stored.keys() | wanted.keys()) if not _equal(stored.get(key), wanted.get(key))]
     if differing:
         pairs = ", ".join(f"{key}: {stored.get(key)} there, {wanted.get(key)} here" for key in differing)
         remedy = "Run 'halocline calibrate' again, or go back to the settings of the table."
-        raise UserError(f"the thermodynamic force belongs to other settings ({pairs})", str(path), remedy)
+        raise UserError(f"{what} belongs to other settings ({pairs})", str(path), remedy)
 
 
 def _equal(one: Any, other: Any) -> bool:

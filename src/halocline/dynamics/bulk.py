@@ -10,6 +10,7 @@ import numpy as np
 from halocline.adress.coupling.subtractive import SubtractiveCoupling
 from halocline.adress.regions import Regions, Slab
 from halocline.dynamics.checkpoint import CheckpointHook, has_checkpoint, read_checkpoint
+from halocline.dynamics.integrator import Mover
 from halocline.dynamics.monitors import Monitor
 from halocline.dynamics.simulation import Hook, Simulation, Thermostat
 from halocline.dynamics.statistics import mean_and_error
@@ -97,11 +98,12 @@ def full_resolution(
     regions: Regions | None = None,
     hooks: tuple[Hook, ...] = (),
     equilibration: int = 0,
+    integrator: Mover | None = None,
 ) -> Simulation:
-    """A simulation with every molecule seen by ``potential``."""
+    """A simulation with every molecule seen by ``potential``; ``integrator`` as for :class:`Simulation`."""
     coupling = SubtractiveCoupling(potential, Zero())
     regions = regions or whole_box(state)
-    return Simulation(state, coupling, regions, thermostat, None, seed, "full", None, hooks, equilibration)
+    return Simulation(state, coupling, regions, thermostat, None, seed, "full", None, hooks, equilibration, integrator=integrator)
 
 
 def bulk_pressure(

@@ -16,7 +16,7 @@ from halocline.errors import RunFailure
 from halocline.files import read_arrays, write_arrays
 from halocline.potentials.base import Evaluation
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 def previous_path(path: Path) -> Path:
@@ -37,10 +37,11 @@ def write_checkpoint(simulation: Simulation, path: Path) -> None:
         "steps": np.array(simulation.steps),
         **integrator.arrays(),
         "inside": simulation.inside,
-        "energy": np.array([evaluation.energy, simulation.force_energy]),
+        "energy": np.array([evaluation.energy, simulation.force_energy, simulation.reservoir_energy]),
         "model_forces": evaluation.forces,
         "forces": simulation.forces,
         "model_capped": evaluation.capped,
+        "model_sites": evaluation.sites,
         "energy_sums": simulation.energy_sums,
         "degree_sums": simulation.degree_sums,
         **simulation.ledger.to_arrays(),
@@ -87,8 +88,8 @@ def read_checkpoint(simulation: Simulation, path: Path) -> None:
 def _restore(simulation: Simulation, arrays: dict[str, np.ndarray]) -> None:
     simulation.integrator.restore(arrays)
     simulation.steps = int(arrays["steps"])
-    energy, force_energy = arrays["energy"].tolist()
-    evaluation = Evaluation(energy, arrays["model_forces"], None, arrays["model_capped"])
+    energy, force_energy, simulation.reservoir_energy = arrays["energy"].tolist()
+    evaluation = Evaluation(energy, arrays["model_forces"], None, arrays["model_capped"], arrays["model_sites"])
     simulation.restore(evaluation, force_energy, arrays["forces"], arrays["inside"])
     simulation.energy_sums, simulation.degree_sums = arrays["energy_sums"], arrays["degree_sums"]
     simulation.ledger = HeatLedger.from_arrays(arrays)

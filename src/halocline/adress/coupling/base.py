@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from halocline.adress.regions import Resolution
+from halocline.errors import UserError
 from halocline.potentials.base import Evaluation, Potential
 from halocline.topology import FloatArray, Topology
 
@@ -28,6 +29,7 @@ class Coupling(ABC):
         is_hamiltonian: whether forces are the gradient of the energy at fixed membership.
         conserves_momentum: whether the forces add up to zero where those of the potentials do.
         is_weighted: whether energy and forces depend on the smooth weights, and so on every move of the regions.
+        depends_on_levels: whether molecules of AT and Δ are treated differently, so that crossings between them make the energy jump.
     """
 
     name: ClassVar[str] = ""
@@ -35,6 +37,7 @@ class Coupling(ABC):
     is_hamiltonian: ClassVar[bool] = True
     conserves_momentum: ClassVar[bool] = True
     is_weighted: ClassVar[bool] = False
+    depends_on_levels: bool = False
 
     def __init__(self, fine: Potential, coarse: Potential) -> None:
         self.fine, self.coarse = fine, coarse
@@ -62,6 +65,31 @@ class Coupling(ABC):
         """
         new = self.evaluate(positions, resolution)
         return new, new.energy - old.energy
+
+    def evaluate_parts(
+        self, positions: FloatArray, resolution: Resolution, seldom: bool, moved: bool = True
+    ) -> tuple[Evaluation, Evaluation | None]:
+        """What changes fast, and the rest, which is only needed every few steps; together they are :meth:`evaluate`.
+
+        Args:
+            positions: (n_atoms, 3), Å.
+            resolution: as for :meth:`evaluate`.
+            seldom: whether the rest is wanted.
+            moved: False where the positions are those of the last call and the membership alone is new.
+
+        Raises:
+            UserError: the coupling cannot tell the parts.
+        """
+        remedy = "Set coupling.reservoir_steps to 1, or use coupling.name: subtractive."
+        raise UserError(f"the coupling '{self.name}' has no part that can be evaluated less often", "coupling.reservoir_steps", remedy)
+
+    def missing_work(self, before: tuple[Resolution, Evaluation], after: tuple[Resolution, Evaluation]) -> float:
+        """Change of the energy along one step, eV, that the forces are not the gradient of; zero where there is a Hamiltonian.
+
+        Args:
+            before, after: resolution and evaluation at the start and the end of a step, at the same regions and membership.
+        """
+        return 0.0
 
     @abstractmethod
     def reset(self) -> None:

@@ -6,20 +6,19 @@ import copy
 
 import numpy as np
 
+from halocline.adress.coupling._two_level import Part, add, flat
 from halocline.adress.coupling.base import Coupling
 from halocline.adress.regions import BoolArray, Resolution
 from halocline.errors import UserError
-from halocline.potentials.base import Evaluation, Potential, SumPotential, Zero
+from halocline.potentials.base import Evaluation, Potential
 from halocline.topology import FloatArray, Topology
-
-Term = tuple[float, Potential]
 
 
 class _Level:
     """One potential E_k of the stack from the second one on: what it adds is E_k(S_k) - E_k(S_{k-1})."""
 
     def __init__(self, potential: Potential) -> None:
-        terms = [item for item in _flat(1.0, potential) if not isinstance(item[1], Zero)]
+        terms = flat(potential)
         self.shell = [(factor, term) for factor, term in terms if term.additive_over_molecules]
         self.whole = [(factor, term) for factor, term in terms if not term.additive_over_molecules]
         # A second instance for the inner set: each keeps a neighbour list of its own molecules instead of throwing it away twice a step.
@@ -28,14 +27,17 @@ class _Level:
     def potentials(self) -> list[Potential]:
         return [term for _, term in [*self.shell, *self.whole, *self.removed]]
 
-    def of_set(self, positions: FloatArray, members: BoolArray | None) -> list[tuple[float, Evaluation]]:
+    def of_set(self, positions: FloatArray, members: BoolArray | None) -> list[Part]:
         """E_k(S_k) of what is not a sum over molecules; ``members`` of S_k, None for everything."""
         return [(factor, term.evaluate(positions, members)) for factor, term in self.whole]
 
-    def of_shell(self, positions: FloatArray, members: BoolArray, inner: BoolArray) -> list[tuple[float, Evaluation]]:
-        """Sums over molecules of S_k outside S_{k-1}, and - E_k(S_{k-1}) of the rest."""
-        shell = [(factor, term.evaluate(positions, members & ~inner)) for factor, term in self.shell]
-        return shell + [(-factor, term.evaluate(positions, inner)) for factor, term in self.removed]
+    def of_removed(self, positions: FloatArray, inner: BoolArray) -> list[Part]:
+        """- E_k(S_{k-1}) of what is not a sum over molecules."""
+        return [(-factor, term.evaluate(positions, inner)) for factor, term in self.removed]
+
+    def of_shell(self, positions: FloatArray, members: BoolArray, inner: BoolArray) -> list[Part]:
+        """Sums over molecules, of the molecules of S_k outside S_{k-1}."""
+        return [(factor, term.evaluate(positions, members & ~inner)) for factor, term in self.shell]
 
 
 class SubtractiveCoupling(Coupling):
@@ -63,13 +65,27 @@ class SubtractiveCoupling(Coupling):
             potential.bind(topology, cell)
 
     def evaluate(self, positions: FloatArray, resolution: Resolution) -> Evaluation:
-        self._outermost: list[tuple[float, Evaluation]] | None = None
-        return self._combine(positions, resolution.inside)
+        self._outermost: list[Part] | None = None
+        return self._combine(positions, resolution)
 
     def change(self, positions: FloatArray, old: Evaluation, resolution: Resolution) -> tuple[Evaluation, float]:
         # The energy of everything does not know the membership: keep what evaluate() found at these positions.
-        new = self._combine(positions, resolution.inside)
+        new = self._combine(positions, resolution)
         return new, new.energy - old.energy
+
+    def evaluate_parts(
+        self, positions: FloatArray, resolution: Resolution, seldom: bool, moved: bool = True
+    ) -> tuple[Evaluation, Evaluation | None]:
+        """The rest is what the outermost potential adds, other than sums over molecules: the interactions of the reservoir."""
+        if moved:
+            self._outermost = None
+        sets = self._sets(resolution)
+        often = add(self._inner_levels(positions, sets))
+        if not seldom:
+            return often, None
+        parts = self._reservoir(positions, sets)
+        nothing = Evaluation(0.0, np.zeros_like(often.forces), None, np.zeros_like(often.capped))
+        return often, add([(1.0, nothing), *parts])
 
     def reset(self) -> None:
         for potential in self._potentials():
@@ -78,49 +94,36 @@ class SubtractiveCoupling(Coupling):
     def _potentials(self) -> list[Potential]:
         return [self.fine, *(potential for level in self._levels for potential in level.potentials())]
 
-    def _combine(self, positions: FloatArray, inside: BoolArray) -> Evaluation:
-        sets = list(np.atleast_2d(inside))
+    def _combine(self, positions: FloatArray, resolution: Resolution) -> Evaluation:
+        sets = self._sets(resolution)
+        return add([*self._inner_levels(positions, sets), *self._reservoir(positions, sets)])
+
+    def _sets(self, resolution: Resolution) -> list[BoolArray]:
+        """Members of S_0, S_1, ... from the innermost outwards, the last but one level included."""
+        sets = list(np.atleast_2d(resolution.inside))
         if len(sets) != len(self._levels):
             raise UserError(
                 f"{len(sets)} nested sets do not fit {len(self._levels) + 1} potentials",
                 "regions.inner",
                 f"Give {len(self._levels) - 1} interfaces in regions.inner.",
             )
+        return sets
+
+    def _inner_levels(self, positions: FloatArray, sets: list[BoolArray]) -> list[Part]:
+        """Every level but the outermost, and the sums over molecules of that one."""
         parts = [(1.0, self.fine.evaluate(positions, None if sets[0].all() else sets[0]))]
         for level, inner, members in zip(self._levels, sets, [*sets[1:], self._everything]):
             if inner.all():
                 break
-            is_last = level is self._levels[-1]
-            parts += self._of_everything(positions) if is_last else level.of_set(positions, members)
             parts += level.of_shell(positions, members, inner)
-        return _add(parts)
+            if level is not self._levels[-1]:
+                parts += level.of_set(positions, members) + level.of_removed(positions, inner)
+        return parts
 
-    def _of_everything(self, positions: FloatArray) -> list[tuple[float, Evaluation]]:
+    def _reservoir(self, positions: FloatArray, sets: list[BoolArray]) -> list[Part]:
+        """Interactions of the outermost level: of everything, less those within the set it surrounds."""
+        if sets[-1].all():
+            return []
         if self._outermost is None:
             self._outermost = self._levels[-1].of_set(positions, None)
-        return self._outermost
-
-
-def _add(parts: list[tuple[float, Evaluation]]) -> Evaluation:
-    """Sum of evaluations with factors; a capped pair that is subtracted counts as taken away."""
-    _, first = parts[0]
-    if len(parts) == 1:
-        return first
-    energy, forces, capped = first.energy, np.array(first.forces, dtype=np.float64), np.array(first.capped)
-    for factor, part in parts[1:]:
-        energy += factor * part.energy
-        if factor == 1.0:
-            forces += part.forces
-        elif factor == -1.0:
-            forces -= part.forces
-        else:
-            forces += factor * part.forces
-        capped += part.capped if factor > 0 else -part.capped
-    return Evaluation(energy, forces, None, capped)
-
-
-def _flat(factor: float, potential: Potential) -> list[Term]:
-    """Terms of a sum of sums with their factors."""
-    if isinstance(potential, SumPotential):
-        return [item for inner, term in potential.terms for item in _flat(factor * inner, term)]
-    return [(factor, potential)]
+        return self._outermost + self._levels[-1].of_removed(positions, sets[-1])

@@ -1,0 +1,91 @@
+"""The rigid integrator as a simulation drives it: by levels of resolution, with molecules that sleep in the reservoir."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from halocline.dynamics.integrator import Mover
+from halocline.dynamics.rigid import RigidIntegrator
+from halocline.dynamics.rigid_bodies import reference_lengths, rigid_velocities
+from halocline.molecules.base import Molecule
+from halocline.state import State
+from halocline.topology import FloatArray
+
+
+class RigidMover(Mover):
+    """Moves rigid and flexible molecules for a :class:`~halocline.dynamics.simulation.Simulation`.
+
+    Args:
+        integrator: at the positions and velocities of the start.
+        points: whether rigid molecules outside S1 sleep, that is, move as mass points.
+    """
+
+    def __init__(self, integrator: RigidIntegrator, points: bool) -> None:
+        self.integrator, self.points = integrator, points
+        # A flexible molecule keeps its internal motion; only rigid ones and single atoms can sleep.
+        self._can_sleep = integrator.can_be_points
+
+    @property
+    def coordinates(self) -> FloatArray:
+        return self.integrator.coordinates
+
+    @property
+    def velocity_array(self) -> FloatArray:
+        return self.integrator.velocity_array
+
+    def set_levels(self, levels: NDArray[np.int8], friction: FloatArray) -> None:
+        self._levels, self._n_levels = levels, len(friction)
+        self.integrator.set_level_friction(friction, levels)
+
+    def kick(self, forces: FloatArray) -> None:
+        self.integrator.kick(forces)
+
+    def drift(self) -> None:
+        self.integrator.drift()
+
+    def thermostat_by_level(self) -> FloatArray:
+        return self.integrator.thermostat(self._levels, self._n_levels)
+
+    def kinetic_by_level(self) -> tuple[FloatArray, FloatArray]:
+        return self.integrator.kinetic_by_level(self._levels, self._n_levels)
+
+    @property
+    def kinetic(self) -> float:
+        return float(self.integrator.kinetic_by_level(np.zeros_like(self._levels), 1)[0][0])
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return self.integrator.state()
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        self.integrator.restore(arrays)
+
+    def wake(self, molecules: NDArray[np.bool_]) -> float:
+        return float(self.integrator.wake(np.flatnonzero(molecules & self.integrator.points)).sum())
+
+    def sleep(self, molecules: NDArray[np.bool_]) -> float:
+        return float(self.integrator.sleep(np.flatnonzero(molecules & self._can_sleep & ~self.integrator.points)).sum())
+
+
+def rigid_mover(
+    state: State, species: Sequence[Molecule], timestep: float, temperature: float, seed: int, points: bool = False
+) -> RigidMover:
+    """A mover for the species of a state, the rigid ones held in the geometry of their definition.
+
+    Args:
+        state: starting configuration; without velocities they are drawn from the Maxwell-Boltzmann distribution.
+        species: in the order of the topology.
+        timestep: fs. temperature: K. seed: of velocities and noise.
+        points: whether rigid molecules outside S1 move as mass points.
+
+    Raises:
+        UserError: a rigid molecule starts far off its shape, or its shape cannot be held.
+    """
+    topology, rigid = state.topology, [molecule.rigid for molecule in species]
+    velocities = state.velocities
+    if velocities is None:
+        velocities = rigid_velocities(topology, state.positions, rigid, temperature, np.random.default_rng(seed))
+    lengths = [reference_lengths(np.array(molecule.geometry)) if molecule.rigid else [] for molecule in species]
+    return RigidMover(RigidIntegrator(state.positions, velocities, topology, rigid, lengths, timestep, temperature, seed), points)
