@@ -16,6 +16,7 @@ from halocline.molecules.water import WATER
 from halocline.observables.base import Setting
 from halocline.observables.momentum_balance import MomentumBalance
 from halocline.observables.pressure import MEGAPASCAL, Pressure, pressure_diagonal
+from halocline.potentials.classical import ClassicalMolecules
 from halocline.potentials.lennard_jones import LennardJones
 from halocline.state import State
 from halocline.units import BOLTZMANN
@@ -44,11 +45,16 @@ def systems():
     return {
         "atoms": (atoms, LennardJones(ARGON["sigma"], ARGON["epsilon"], 7.0)),
         "molecules": (liquid_of_triatomics(generator), LennardJones({8: 3.2, 1: 1.5}, {8: 0.006, 1: 0.001}, 7.0)),
+        "reaction field": (liquid_of_triatomics(generator), ClassicalMolecules(6.0, precision="double")),
+        "damped": (
+            liquid_of_triatomics(generator),
+            ClassicalMolecules(6.0, "damped-shifted-force", damping=0.2, force_cap=0.8, precision="double"),
+        ),
         "centres": (liquid_of_triatomics(generator), LennardJones(3.2, 0.006, 7.0, centres=True)),
     }
 
 
-@pytest.mark.parametrize("name", ["atoms", "molecules", "centres"])
+@pytest.mark.parametrize("name", ["atoms", "molecules", "reaction field", "damped", "centres"])
 def test_pressure_of_the_whole_box_is_that_of_the_molecular_virial(name):
     state, potential = systems()[name]
     potential.bind(state.topology, state.cell)
