@@ -17,9 +17,9 @@ from halocline.potentials.kernels.neighbours import NeighbourList, require_room
 from halocline.potentials.kernels.site_pairs import LENGTH, ROWS, RealArray
 from halocline.potentials.kernels.threads import one_caller, threads_for
 from halocline.potentials.learned import orthorhombic_edges, require_finite
-from halocline.potentials.site_tables import Coulomb, site_charges, site_table
+from halocline.potentials.site_tables import Coulomb, PairForces, site_charges, site_table
 from halocline.potentials.weighting import MARGIN, RULES, selected_by
-from halocline.topology import FloatArray, Topology
+from halocline.topology import FloatArray, IntArray, Topology
 
 
 class ClassicalMolecules(Potential):
@@ -50,6 +50,7 @@ class ClassicalMolecules(Potential):
     """
 
     rules = frozenset(RULES)
+    centres = False
 
     def __init__(
         self,
@@ -94,6 +95,7 @@ class ClassicalMolecules(Potential):
         charges, charged = site_charges(sets, self._real)
         self._molecules = molecular.Molecules(species, topology.offsets[:-1][self._order], n_sites, np.cumsum(counts), charges, charged)
         self._table = site_table(sets, self.coulomb, self.force_cap, self.mixing, self._real)
+        self._forces: PairForces | None = None
         self._share = topology.masses / topology.molecule_masses[topology.molecule_of_atom]
         self.reset()
 
@@ -107,6 +109,13 @@ class ClassicalMolecules(Potential):
         if not sites:
             raise UserError(f"the species '{name}' has no charges and Lennard-Jones parameters", where, "Add them to the molecule.")
         return sites
+
+    def pair_force(self, first: IntArray, second: IntArray, distance: FloatArray) -> FloatArray:
+        """(n,) repulsion between pairs of atoms of different molecules at distances in Å, eV/Å."""
+        if self._forces is None:
+            sets = [self._sites_of(name) for name in self._topology.species]
+            self._forces = PairForces(sets, self._topology, self.coulomb, self.force_cap, self.mixing)
+        return self._forces(first, second, distance)
 
     def reset(self) -> None:
         self._list: NeighbourList | None = None

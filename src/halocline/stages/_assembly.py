@@ -20,6 +20,7 @@ from halocline.datasets.store import Dataset
 from halocline.dynamics.bulk import full_resolution
 from halocline.dynamics.checkpoint import CheckpointHook, has_checkpoint, read_checkpoint
 from halocline.dynamics.monitors import HeatingMonitor, Monitor
+from halocline.dynamics.correlation import CorrelationHook, correlation_path
 from halocline.dynamics.recording import RecordHook
 from halocline.dynamics.simulation import Hook, Simulation, Thermostat
 from halocline.dynamics.start import quench
@@ -35,6 +36,8 @@ from halocline.systems.packing import composition, study_edges
 
 MONITOR_INTERVAL = 50
 """Steps between checks of a run's health."""
+CORRELATION_INTERVAL = 8.0
+"""fs between samples of time correlations; 250 of them make the longest lag of 2 ps."""
 
 
 def fine_of(context: Context) -> Potential:
@@ -151,9 +154,11 @@ def run_recorded(
     checkpoint = folder / f"{name}.npz"
     recorder = RecordHook(record, every, density_of(simulation.initial), steps // every)
     heating = HeatingMonitor(study.dynamics.heating, steps_of(study, study.dynamics.heating_time), checkpoint)
+    correlation = CorrelationHook(correlation_path(record), steps_of(study, CORRELATION_INTERVAL), study.dynamics.timestep)
     last: list[Hook] = [
         Monitor(MONITOR_INTERVAL),
         recorder,
+        correlation,
         heating,
         CheckpointHook(checkpoint, steps_of(study, study.dynamics.checkpoint)),
     ]
@@ -165,6 +170,7 @@ def run_recorded(
     with progress.task(words, steps - first, simulation.steps - first) as bar:
         simulation.run(steps, bar)
     recorder.close()
+    correlation.close()
     return (steps - resumed) / (time.perf_counter() - begun) if steps > resumed else math.nan
 
 
