@@ -67,7 +67,7 @@ def execute(target: str, study_file: Path, preset: str | None, assign: list[str]
 
     progress = output.progress()
     runner = Runner(study, folder, progress)
-    for warning in preflight(study, required(runner.stages, target)):
+    for warning in preflight(study, required(runner.stages, target, study)):
         progress.log(f"note: {warning}")
     results = runner.run(target)
     show_results(target, results, runner, folder, output)
