@@ -117,9 +117,9 @@ def check(
     output.text(f"{loaded.study}: {', '.join(f'{n} {name}' for name, n in loaded.system.molecules.items())} in a box of {box} A")
     rows = [[step.name, step.state, costs[step.name].what, duration(costs[step.name].cpu_seconds)] for step in steps]
     output.table("Plan", ["stage", "state", "what", "one core"], rows)
-    output.table(
-        "Labels", ["frames", "count", "quantities"], [[row["frames"], str(row["count"]), ", ".join(row["quantities"])] for row in labels]
-    )
+    if labels:
+        rows = [[row["frames"], str(row["count"]), ", ".join(row["quantities"])] for row in labels]
+        output.table("Labels", ["frames", "count", "quantities"], rows)
     for warning in warnings:
         output.text(f"note: {warning}")
     cores = loaded.execute.workers

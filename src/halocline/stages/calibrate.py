@@ -26,6 +26,7 @@ from halocline.stages._assembly import (
     density_of,
     fine_of,
     force_settings,
+    integrator_of,
     open_simulation,
     regions_of,
     relaxed_box,
@@ -62,6 +63,7 @@ class CalibrateStage(Stage):
     name = "calibrate"
     needs = ("build", "train")
     uses = ("system", "regions", "coupling", "dynamics", "calibration")
+    uses_classical = ("force_field", *uses)
 
     def run(self, context: Context) -> StageResult:
         """Files: ``force`` (thermodynamic_force.json) and ``state`` (state.h5).
@@ -174,6 +176,7 @@ def _bulk(context: Context, start: State, potential: Potential, name: str, words
             checkpoint=(context.folder / f"bulk-{name}-run.npz", steps_of(study, section.checkpoint)),
             progress=context.progress,
             description=words,
+            make_mover=integrator_of(study),
         )
         assert result.state.velocities is not None
         values = np.array([result.pressure, result.error, result.n_effective])

@@ -37,6 +37,7 @@ class SimulateStage(Stage):
     name = "simulate"
     needs = ("build", "train", "calibrate")
     uses = ("system", "regions", "coupling", "dynamics")
+    uses_classical = ("force_field", *uses)
 
     def run(self, context: Context) -> StageResult:
         """Files: ``record`` (record.h5), ``trajectory`` (open.xtc), ``structure`` (open.pdb).

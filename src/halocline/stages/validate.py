@@ -31,6 +31,7 @@ class ValidateStage(Stage):
     name = "validate"
     needs = ("build", "label", "train", "calibrate", "simulate")
     uses = ("system", "regions", "coupling", "dynamics", "validation")
+    uses_classical = ("force_field", *uses)
     needs_prefetch = ("build", "train")
     # A changed tolerance or open run leaves the reference run valid.
     uses_prefetch = (
@@ -55,7 +56,8 @@ class ValidateStage(Stage):
             surface, surface_figures = resolution_error(coupling_of(context), record, context.progress)
         claims = [claim for mine, theirs in observed.values() for claim in mine.compare(theirs) if claim]
         verdicts = [Check.of(claim).verdict(length) for claim in [*claims, surface]]
-        verdicts.append(model_against_quantum(context.results.get("train"), context.study.validation.forces))
+        if not context.study.is_classical:
+            verdicts.append(model_against_quantum(context.results.get("train"), context.study.validation.forces))
         figures = [figure for mine, theirs in observed.values() for figure in mine.figures(theirs)] + surface_figures
         return assemble(verdicts, observed, figures)
 
@@ -96,6 +98,8 @@ def observe_both(context: Context, opened: Path, reference: Path) -> dict[str, t
     multipoles = context.file("train", "multipoles") if has_model else None
     tracers = context.study.coupling.reservoir == "tracer"
     kinds: dict[str, type[Observable]] = {name: entry.value for name, entry in registry.available("observables").items()}
+    if context.study.is_classical:
+        kinds.pop("molecular")  # there is no model of molecular properties
     measured = []
     with Record.open(opened) as open_record:
         for path in (opened, reference):
