@@ -139,7 +139,9 @@ class RegionsSection(Section):
     atomistic: Length = key("6 A", "Half-width or radius of the atomistic region AT.", gt=0)
     transition: Length = key("10 A", "Width of each transition layer; at least the interaction range of the atomistic model.", gt=0)
     hysteresis: Length = key("1 A", "A molecule leaves this much further out than it enters.", ge=0)
-    weighting: Literal["cosine", "smoothstep"] = key("cosine", "Shape of the smooth weight, for couplings that use one.")
+    weighting: Literal["cosine", "smoothstep", "steep"] = key(
+        "cosine", "Shape of the smooth weight, for couplings that use one; 'steep' where the reservoir is an ideal gas."
+    )
     inner: list[Length] = key([], "Distances of further interfaces within AT, ascending, for stacks of more than two potentials.")
 
 

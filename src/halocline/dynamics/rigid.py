@@ -92,6 +92,7 @@ class RigidIntegrator:
         self.positions = np.array(positions, dtype=np.float64, order="C")
         self.velocities = np.array(velocities, dtype=np.float64, order="C")
         self._inverse = 1.0 / topology.masses
+        self._rate = np.repeat(0.5 * timestep * ACCELERATION * self._inverse, 3)
         self._offsets, self._kinds = topology.offsets.astype(np.int64), topology.molecule_species.astype(np.int64)
         self._masses, self._molecule_masses = topology.masses.astype(np.float64), topology.molecule_masses.astype(np.float64)
         self._species = self._shapes(rigid, lengths)
@@ -175,11 +176,11 @@ class RigidIntegrator:
 
     def kick(self, forces: FloatArray) -> None:
         """B: half a step of acceleration by (n_atoms, 3) forces in eV/Å."""
+        force = np.ascontiguousarray(forces, dtype=np.float64)
         table, move = self._species, moves.kick_threaded if self._threaded else moves.kick
         move(
-            self._blocks, self.positions, self.velocities, np.ascontiguousarray(forces, dtype=np.float64),
-            0.5 * self.timestep * ACCELERATION, self._offsets, self._modes, self._kinds,
-            self._masses, self._inverse, self._molecule_masses, table.corners, table.triangles,
+            self._blocks, self.positions, self.velocities, force, self.velocities.reshape(-1), force.reshape(-1), self._rate,
+            self._offsets, self._modes, self._kinds, self._masses, self._molecule_masses, table.corners, table.triangles,
         )  # fmt: skip
 
     def drift(self) -> None:
@@ -190,8 +191,8 @@ class RigidIntegrator:
         """
         table, move = self._species, moves.fly_threaded if self._threaded else moves.fly
         lost = move(
-            self._blocks, self.positions, self.velocities, 0.5 * self.timestep, self._offsets, self._modes, self._kinds,
-            self._masses, self._inverse, table.corners, table.triangles, table.sites, table.lengths, table.starts,
+            self._blocks, self.positions, self.velocities, self.positions.reshape(-1), self.velocities.reshape(-1),
+            0.5 * self.timestep, self._offsets, self._modes, self._kinds, self._masses, self._inverse, table.corners, table.triangles, table.sites, table.lengths, table.starts,
         )  # fmt: skip
         if lost:
             what = f"{lost} molecules have no position any more: forces are not finite, or rigid molecules turned too far in one step"

@@ -30,37 +30,60 @@ _HALF = 0.5 / ACCELERATION
 _FOUR = np.int64(4)
 
 
+@numba.njit(cache=True, error_model="numpy", fastmath={"contract"}, inline="always")
+def _add_product(out, a, b, first, last):  # type: ignore[no-untyped-def]
+    """out += a b. Slices that start at zero tell the compiler that no index is negative, so that it makes vectors."""
+    part, left, right = out[first:last], a[first:last], b[first:last]
+    for i in range(len(part)):
+        part[i] += left[i] * right[i]
+
+
+@numba.njit(cache=True, error_model="numpy", fastmath={"contract"}, inline="always")
+def _add_scaled(out, factor, a, first, last):  # type: ignore[no-untyped-def]
+    """out += factor a."""
+    part, left = out[first:last], a[first:last]
+    for i in range(len(part)):
+        part[i] += factor * left[i]
+
+
+@numba.njit(cache=True, error_model="numpy", fastmath={"contract"}, inline="always")
+def _kick_point(v, f, scale, first, last):  # type: ignore[no-untyped-def]
+    """The sum of the forces moves all atoms alike."""
+    fx = fy = fz = 0.0
+    for i in range(first, last):
+        fx += f[i, 0]
+        fy += f[i, 1]
+        fz += f[i, 2]
+    vx, vy, vz = v[first, 0] + scale * fx, v[first, 1] + scale * fy, v[first, 2] + scale * fz
+    for i in range(first, last):
+        v[i, 0], v[i, 1], v[i, 2] = vx, vy, vz
+
+
 @numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
-def _kick_block(block, x, v, f, impulse, offsets, modes, kinds, masses, inverse, molecule_masses, corners, triangles):  # type: ignore[no-untyped-def]
-    for m in range(block * BLOCK, min((block + 1) * BLOCK, len(modes))):
-        first, last, mode = offsets[m], offsets[m + 1], modes[m]
-        if mode == POINT:
-            fx = fy = fz = 0.0
-            for i in range(first, last):
-                fx += f[i, 0]
-                fy += f[i, 1]
-                fz += f[i, 2]
-            scale = impulse / molecule_masses[m]
-            vx, vy, vz = v[first, 0] + scale * fx, v[first, 1] + scale * fy, v[first, 2] + scale * fz
-            for i in range(first, last):
-                v[i, 0], v[i, 1], v[i, 2] = vx, vy, vz
-            continue
-        for i in range(first, last):
-            scale = impulse * inverse[i]
-            v[i, 0] += scale * f[i, 0]
-            v[i, 1] += scale * f[i, 1]
-            v[i, 2] += scale * f[i, 2]
+def _kick_block(block, x, v, f, speed, force, rate, offsets, modes, kinds, masses, molecule_masses, corners, triangles):  # type: ignore[no-untyped-def]
+    """B; ``speed``, ``force`` and ``rate`` (time over mass) are (3 n,), one number for each coordinate."""
+    begin, end = block * BLOCK, min((block + 1) * BLOCK, len(modes))
+    # Neighbours in memory are kicked together as one run of numbers, up to the next point.
+    run = begin
+    for m in range(begin, end + 1):
+        if m == end or modes[m] == POINT:
+            _add_product(speed, rate, force, 3 * offsets[run], 3 * offsets[m])
+            run = m + 1
+            if m < end:
+                _kick_point(v, f, rate[3 * offsets[m]] * masses[offsets[m]] / molecule_masses[m], offsets[m], offsets[run])
+    for m in range(begin, end):
+        first, mode = offsets[m], modes[m]
         if mode == TRIANGLE:
             s = kinds[m]
             project_triangle(x, v, first + corners[s, 0], first + corners[s, 1], first + corners[s, 2], triangles[s])
         elif mode == BODY:
-            project_body(x, v, masses, first, last)
+            project_body(x, v, masses, first, offsets[m + 1])
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
-def _fly_triangles(begin, end, s, x, v, h, offsets, modes, kinds, corners, row):  # type: ignore[no-untyped-def]
-    """A for the awake triangles of species s among molecules ``begin`` to ``end``."""
-    lanes, molecules, count = np.empty(12 * LANES), np.empty(LANES, np.int64), 0
+def _fly_triangles(begin, end, s, x, v, h, offsets, modes, kinds, corners, row, lanes, molecules):  # type: ignore[no-untyped-def]
+    """Velocities after A, and positions such that free flight with them ends where A does, for the awake triangles of species s."""
+    count = 0
     for m in range(begin, end):
         if modes[m] == TRIANGLE and kinds[m] == s:
             a, b, c = offsets[m] + corners[0], offsets[m] + corners[1], offsets[m] + corners[2]
@@ -77,37 +100,42 @@ def _fly_triangles(begin, end, s, x, v, h, offsets, modes, kinds, corners, row):
         m = molecules[n]
         a, b, c = offsets[m] + corners[0], offsets[m] + corners[1], offsets[m] + corners[2]
         for k in range(3):
-            p, q = lanes[k * LANES + n], lanes[(k + 3) * LANES + n]
-            x[a, k] += h * v[a, k] - ratio * (p + q)
-            x[b, k] += h * v[b, k] + p
-            x[c, k] += h * v[c, k] + q
             p, q = lanes[(k + 6) * LANES + n], lanes[(k + 9) * LANES + n]
+            dx, dy = lanes[k * LANES + n] - h * p, lanes[(k + 3) * LANES + n] - h * q
             v[a, k] -= ratio * (p + q)
             v[b, k] += p
             v[c, k] += q
+            x[a, k] -= ratio * (dx + dy)
+            x[b, k] += dx
+            x[c, k] += dy
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
-def _fly_block(block, x, v, h, offsets, modes, kinds, masses, inverse, corners, triangles, sites, lengths, starts):  # type: ignore[no-untyped-def]
-    """Returns how many molecules have no finite position any more."""
+def _fly_block(block, x, v, path, speed, h, offsets, modes, kinds, masses, inverse, corners, triangles, sites, lengths, starts):  # type: ignore[no-untyped-def]  # noqa: E501
+    """A; ``path`` and ``speed`` are (3 n,) views of x and v. Returns how many molecules have no finite position any more."""
     begin, end = block * BLOCK, min((block + 1) * BLOCK, len(modes))
-    for s in range(len(triangles)):
-        if triangles[s, 0] > 0.0:
-            _fly_triangles(begin, end, s, x, v, h, offsets, modes, kinds, corners[s], triangles[s])
+    awake = 0
+    for m in range(begin, end):
+        awake += modes[m] == TRIANGLE
+    if awake > 0:
+        lanes, molecules = np.empty(12 * LANES), np.empty(LANES, np.int64)
+        for s in range(len(triangles)):
+            if triangles[s, 0] > 0.0:
+                _fly_triangles(begin, end, s, x, v, h, offsets, modes, kinds, corners[s], triangles[s], lanes, molecules)
+    # Neighbours in memory fly together as one run of numbers, up to the next body.
+    run = begin
+    for m in range(begin, end + 1):
+        if m == end or modes[m] == BODY:
+            _add_scaled(path, h, speed, 3 * offsets[run], 3 * offsets[m])
+            run = m + 1
+            if m < end:
+                first, s = offsets[m], kinds[m]
+                fly_body(x, v, masses, first, offsets[run], h)
+                tidy_body(x, inverse, first, sites[starts[s] : starts[s + 1]], lengths[starts[s] : starts[s + 1]])
     lost = 0
     for m in range(begin, end):
-        first, last, mode = offsets[m], offsets[m + 1], modes[m]
-        if mode == BODY:
-            s = kinds[m]
-            fly_body(x, v, masses, first, last, h)
-            tidy_body(x, inverse, first, sites[starts[s] : starts[s + 1]], lengths[starts[s] : starts[s + 1]])
-        elif mode != TRIANGLE:
-            for i in range(first, last):
-                x[i, 0] += h * v[i, 0]
-                x[i, 1] += h * v[i, 1]
-                x[i, 2] += h * v[i, 2]
-        if not math.isfinite(x[first, 0] + x[first, 1] + x[first, 2]):
-            lost += 1
+        total = x[offsets[m], 0] + x[offsets[m], 1] + x[offsets[m], 2]
+        lost += total - total != 0.0
     return lost
 
 
@@ -123,7 +151,9 @@ def _energy(v, first, last, mode, masses, molecule_mass):  # type: ignore[no-unt
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
-def _damp_block(block, x, v, work, seed, step, speeds, point_speeds, decay, noise, offsets, modes, kinds, masses, molecule_masses, corners, triangles):  # type: ignore[no-untyped-def]  # noqa: E501
+def _damp_block(
+    block, x, v, work, seed, step, speeds, point_speeds, decay, noise, offsets, modes, kinds, masses, molecule_masses, corners, triangles
+):  # type: ignore[no-untyped-def]  # noqa: E501
     """O with v <- decay v + noise speed xi, for the (n,) thermal speeds of atoms or (m,) of points; writes the (m,) work in eV."""
     key, second = stream_keys(seed, THERMOSTAT, step)
     for m in range(block * BLOCK, min((block + 1) * BLOCK, len(modes))):
@@ -156,7 +186,7 @@ def _damp_block(block, x, v, work, seed, step, speeds, point_speeds, decay, nois
 
 @numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
 def kick(blocks, *arguments):  # type: ignore[no-untyped-def]
-    """B with ``impulse`` = time times ACCELERATION; see :func:`_kick_block`."""
+    """B; see :func:`_kick_block`."""
     for block in range(blocks):
         _kick_block(block, *arguments)
 

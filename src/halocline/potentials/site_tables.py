@@ -118,9 +118,18 @@ def site_table(
     cutoff = coulomb.cutoff
     field = [1.0, 0.0, cutoff**2, coulomb.constant, coulomb.linear, coulomb.quadratic, 2 * coulomb.quadratic, 2 / cutoff**2, 12.0, 6.0]
     return SiteTable(
-        start, stop, np.array(own, dtype=np.int64), np.array(other, dtype=np.int64), (pairs[:, 0] != 0) | (pairs[:, 1] != 0),
-        pairs.astype(real), np.array(core, dtype=np.float64).reshape(-1, 2), math.isfinite(force_cap), real(COULOMB * coulomb.factor), np.array(field, dtype=real), np.array(coulomb.smooth, dtype=real),
-    )  # fmt: skip
+        start=start,
+        stop=stop,
+        own=np.array(own, dtype=np.int64),
+        other=np.array(other, dtype=np.int64),
+        dispersive=(pairs[:, 0] != 0) | (pairs[:, 1] != 0),
+        pair=pairs.astype(real),
+        core=np.array(core, dtype=np.float64).reshape(-1, 2),
+        capped=math.isfinite(force_cap),
+        coulomb=real(COULOMB * coulomb.factor),
+        field=np.array(field, dtype=real),
+        polynomial=np.array(coulomb.smooth, dtype=real),
+    )
 
 
 def site_charges(species: Sequence[Sequence[Nonbonded]], real: type[np.floating]) -> tuple[RealArray, IntArray]:

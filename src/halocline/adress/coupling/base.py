@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from halocline.adress.regions import Resolution
+from halocline.errors import UserError
 from halocline.potentials.base import Evaluation, Potential
 from halocline.topology import FloatArray, Topology
 
@@ -62,6 +63,23 @@ class Coupling(ABC):
         """
         new = self.evaluate(positions, resolution)
         return new, new.energy - old.energy
+
+    def evaluate_parts(
+        self, positions: FloatArray, resolution: Resolution, seldom: bool, moved: bool = True
+    ) -> tuple[Evaluation, Evaluation | None]:
+        """What changes fast, and the rest, which is only needed every few steps; together they are :meth:`evaluate`.
+
+        Args:
+            positions: (n_atoms, 3), Å.
+            resolution: as for :meth:`evaluate`.
+            seldom: whether the rest is wanted.
+            moved: False where the positions are those of the last call and the membership alone is new.
+
+        Raises:
+            UserError: the coupling cannot tell the parts.
+        """
+        remedy = "Set coupling.reservoir_steps to 1, or use coupling.name: subtractive."
+        raise UserError(f"the coupling '{self.name}' has no part that can be evaluated less often", "coupling.reservoir_steps", remedy)
 
     @abstractmethod
     def reset(self) -> None:

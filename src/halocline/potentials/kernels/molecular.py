@@ -25,8 +25,8 @@ from halocline.topology import FloatArray, IntArray
 
 LANES = 8  # the last register is filled up with sites that are
 FAR = 1e4  # Å away
-_LENGTH = np.uint64(LENGTH)
-_ENERGY, _FACTOR, _CHARGE, _CORE = (np.uint64(row * LENGTH) for row in range(6, 10))
+_Y, _Z, _FX = np.uint64(LENGTH), np.uint64(2 * LENGTH), np.uint64(3 * LENGTH)
+_ENERGY, _FACTOR, _CHARGE = (np.uint64(row * LENGTH) for row in range(6, 9))
 _ONE, _LANES = np.uint64(1), np.uint64(LANES)
 
 
@@ -106,7 +106,7 @@ class Work(NamedTuple):
     scratch: RealArray
     near: RowArray
     shift: RealArray
-    forces: FloatArray
+    forces: RealArray
     energies: FloatArray
     capped: IntArray
     energy: FloatArray
@@ -164,22 +164,24 @@ def _gather(
     near: RowArray, shift: RealArray, begin: np.uint64, n: np.uint64, kind: int, molecules: Molecules, sites: RealArray, s: RealArray
 ) -> np.uint64:
     """Lay out the sites of n neighbours of one species; returns how far first, second and further sites are apart."""
-    padded = (n + _LANES - _ONE) // _LANES * _LANES
-    place = np.uint64(0)
-    for b in range(molecules.n_sites[kind]):
-        charge = molecules.charges[kind, b]
-        for k in range(begin, begin + n):
-            atom = np.uint64(molecules.first[np.uint64(near[k])] + b)
-            s[place] = shift[k, 0] + sites[atom, 0]
-            s[place + _LENGTH] = shift[k, 1] + sites[atom, 1]
-            s[place + _LENGTH * np.uint64(2)] = shift[k, 2] + sites[atom, 2]
-            s[place + _FACTOR] = shift[k, 3]
-            s[place + _CHARGE] = charge
-            place += _ONE
-        for _ in range(padded - n):
-            s[place], s[place + _LENGTH], s[place + _LENGTH * np.uint64(2)] = FAR, FAR, FAR
-            s[place + _FACTOR], s[place + _CHARGE] = 0.0, 0.0
-            place += _ONE
+    n_sites, padded = molecules.n_sites[kind], (n + _LANES - _ONE) // _LANES * _LANES
+    for k in range(n):
+        first, place = np.uint64(molecules.first[np.uint64(near[begin + k])]), k
+        dx, dy, dz = shift[begin + k, 0], shift[begin + k, 1], shift[begin + k, 2]
+        for atom in range(first, first + np.uint64(n_sites)):
+            s[place] = dx + sites[atom, 0]
+            s[place + _Y] = dy + sites[atom, 1]
+            s[place + _Z] = dz + sites[atom, 2]
+            place += padded
+        s[k + _FACTOR] = shift[begin + k, 3]
+    for b in range(n_sites):
+        base, charge = np.uint64(b) * padded, molecules.charges[kind, b]
+        for place in range(base + n, base + padded):
+            s[place], s[place + _Y], s[place + _Z], s[place + _FACTOR] = FAR, FAR, FAR, 0.0
+        for k in range(padded):
+            s[base + k + _CHARGE] = charge
+            s[base + k + _FACTOR] = s[k + _FACTOR]
+    place = np.uint64(n_sites) * padded
     for row in range(3, 7):
         s[row * LENGTH : row * LENGTH + place] = 0.0
     return padded
@@ -232,18 +234,17 @@ def _interact(
 @njit(error_model="numpy", cache=True)
 def _scatter(
     near: RowArray, shift: RealArray, begin: np.uint64, n: np.uint64, padded: np.uint64, kind: int, molecules: Molecules, s: RealArray,
-    forces: FloatArray, energies: FloatArray,
+    forces: RealArray, energies: FloatArray,
 ) -> tuple[float, float]:  # fmt: skip
     """Add forces on the neighbours and half of the pair energies to them; returns the other halves, and the scaled energy."""
-    n_sites, place = molecules.n_sites[kind], np.uint64(0)
-    for b in range(n_sites):
-        place = np.uint64(b) * padded
-        for k in range(begin, begin + n):
-            atom = np.uint64(molecules.first[np.uint64(near[k])] + b)
-            forces[atom, 0] += s[place + _LENGTH * np.uint64(3)]
-            forces[atom, 1] += s[place + _LENGTH * np.uint64(4)]
-            forces[atom, 2] += s[place + _LENGTH * np.uint64(5)]
-            place += _ONE
+    n_sites = molecules.n_sites[kind]
+    for k in range(n):
+        first, place = np.uint64(molecules.first[np.uint64(near[begin + k])]), k + _FX
+        for atom in range(first, first + np.uint64(n_sites)):
+            forces[atom, 0] += s[place]
+            forces[atom, 1] += s[place + _Y]
+            forces[atom, 2] += s[place + _Z]
+            place += padded
     half, scaled = 0.0, 0.0
     for k in range(n):
         energy, place = 0.0, k + _ENERGY

@@ -61,12 +61,7 @@ class NeighbourList:
 
     def __init__(self, cutoff: float, edges: FloatArray, skin: float = 1.0, margin: float = 0.0) -> None:
         edges = np.ascontiguousarray(edges, dtype=np.float64)
-        if edges.min() < 2 * cutoff:
-            raise UserError(
-                f"the shortest edge is {edges.min():.2f} A, less than twice the cut-off of {cutoff:.2f} A",
-                "cell",
-                "Make the box larger, or use a model with a shorter cut-off.",
-            )
+        require_room(cutoff, edges)
         self.cutoff, self.edges, self.skin, self.margin = float(cutoff), edges, float(skin), float(margin)
         self.builds = 0
         self.reset()
@@ -156,6 +151,20 @@ class NeighbourList:
         self._pair_neighbours = np.empty(found + 1, dtype=np.int32)
         self._displacements, self._distances = np.empty((found + 1, 3)), np.empty(found + 1)
         self.builds += 1
+
+
+def require_room(cutoff: float, edges: FloatArray) -> None:
+    """Refuse a box in which the nearest image is not the only one within the cut-off.
+
+    Raises:
+        UserError: an edge is shorter than twice the cut-off.
+    """
+    if edges.min() < 2 * cutoff:
+        raise UserError(
+            f"the shortest edge is {edges.min():.2f} A, less than twice the cut-off of {cutoff:.2f} A",
+            "cell",
+            "Make the box larger, or use a model with a shorter cut-off.",
+        )
 
 
 @njit(cache=True, error_model="numpy")
