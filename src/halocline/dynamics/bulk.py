@@ -147,6 +147,8 @@ def bulk_pressure(
     with (progress or Silent()).task(description, steps, simulation.steps + dropped) as bar:
         simulation.run(steps - dropped, bar)
     mean, error, effective = mean_and_error(pressure.pressures)
+    if not np.any(pressure.energies):
+        error = 0.0  # nothing interacts: the pressure is that of an ideal gas, exactly
     energy = float(np.mean(pressure.energies))
     measured = 2.0 * simulation.energy_sums.sum() / (thermal_energy(1.0) * simulation.degree_sums.sum())
     return BulkResult(mean, error, effective, float(measured), energy, simulation.state, np.array(pressure.pressures))

@@ -14,13 +14,18 @@ from halocline.dynamics.rigid_mover import MoverFactory, RigidMover
 from halocline.files import hash_data
 from halocline.molecules.base import Molecule, build_topology
 from halocline.potentials.base import Potential, Zero
+from halocline.potentials.bonded import Bonded
 from halocline.potentials.classical import ClassicalMolecules
+from halocline.potentials.dipole_beads import DipoleBeads
+from halocline.potentials.pair_table import PairTable
 from halocline.state import State
 from halocline.systems.classical import ClassicalRun, run_classical
 from halocline.systems.packing import composition, pack, study_edges
 
 LONGEST_EQUILIBRATION = 5000.0
 """fs of the classical equilibration of the box; shorter where dynamics.equilibration is."""
+PAIR_SECONDS, ATOM_SECONDS, OVERHEAD = 4e-9, 3e-7, 2e-4
+"""CPU seconds of a time step: for a pair of sites, for an atom, and on top; for estimates only."""
 INTERVAL = 1.0
 """fs, time step of that equilibration."""
 
@@ -62,8 +67,6 @@ def within_molecules(study: Study) -> Potential | None:
     """Bonded terms of the flexible species; None where there is none."""
     if not any(is_flexible(molecule) for molecule in species_of(study)):
         return None
-    from halocline.potentials.bonded import Bonded
-
     return Bonded()
 
 
@@ -77,10 +80,21 @@ def classical_coarse(study: Study, table: Path | None) -> Potential:
     within = within_molecules(study)
     if table is None:
         return within or Zero()
-    from halocline.potentials.pair_table import PairTable
-
-    between = PairTable(table)
+    between: Potential = PairTable.load(table, study.dynamics.force_cap)
+    if study.coupling.reservoir == "dipole":
+        between = between + DipoleBeads(study.coarse_table.cutoff, dielectric=study.force_field.dielectric)
     return between if within is None else between + within
+
+
+def step_seconds(study: Study) -> float:
+    """CPU seconds of one time step at full resolution, for estimates: pairs of sites within the cut-off, and what goes with the atoms."""
+    species = composition(study.system.molecules)
+    volume = float(np.prod(study_edges(study.system)))
+    sites = [sum(site.charge != 0.0 or site.epsilon > 0.0 for site in molecule.nonbonded) for molecule, _ in species]
+    total = sum(count * n for (_, count), n in zip(species, sites))
+    pairs = 0.5 * total**2 / volume * 4.0 / 3.0 * np.pi * study.force_field.cutoff**3
+    atoms = sum(molecule.n_atoms * count for molecule, count in species)
+    return OVERHEAD + PAIR_SECONDS * float(pairs) + ATOM_SECONDS * atoms
 
 
 def mover_factory(study: Study, points: bool = False) -> MoverFactory:

@@ -16,8 +16,8 @@ from halocline.units import format_quantity
 
 SMALLEST_RESERVOIR = 3.0
 """Å; one molecular layer."""
-STRONG_FRICTION = 0.02
-"""1/fs, below which the heat of tracers that become molecules is not carried away."""
+STRONG_FRICTION = {False: 0.009, True: 0.02}
+"""1/fs, below which the heat of tracers that become molecules is not carried away; without and with charges."""
 FLEXIBLE_STEP, RIGID_STEP = 1.0, 2.5
 """fs, longest time steps of molecules with vibrations, and of rigid ones with hydrogen."""
 
@@ -128,7 +128,8 @@ def check_geometry(study: Study, edges: FloatArray, topology: Topology) -> None:
             "study file: regions.transition",
             f"Widen it to at least {format_quantity(cutoff, 'length')}, or lower force_field.cutoff.",
         )
-    beads = study.coarse_table.cutoff if has_table(study) else SMALLEST_RESERVOIR
+    # The reservoirs of two periodic images meet: half a cut-off on each side is room for one.
+    beads = max(SMALLEST_RESERVOIR, 0.5 * study.coarse_table.cutoff if has_table(study) else 0.0)
     reservoir = max(beads, section.hysteresis, study.calibration.margin)
     needed, half = section.atomistic + section.transition + reservoir, regions.half_width_allowed()
     if needed > half:
@@ -146,7 +147,8 @@ def _notes(study: Study) -> list[str]:
     """What is allowed and deserves thought."""
     dynamics, notes = study.dynamics, []
     species = species_of(study)
-    interact = any(atom.epsilon > 0.0 for molecule in species for atom in molecule.nonbonded)
+    sites = [site for molecule in species for site in molecule.nonbonded]
+    interact, strong = any(site.epsilon > 0.0 for site in sites), STRONG_FRICTION[any(site.charge != 0.0 for site in sites)]
     friction = min(dynamics.friction_transition, dynamics.friction_reservoir)
     if study.coupling.reservoir == "tracer" and interact:
         if study.regions.hysteresis > 0.0:
@@ -154,10 +156,10 @@ def _notes(study: Study) -> list[str]:
                 f"tracers overlap with molecules as they enter: a hysteresis of {study.regions.hysteresis:g} A makes that worse; "
                 "regions.hysteresis: 0 A suits them"
             )
-        if friction < STRONG_FRICTION:
+        if friction < strong:
             notes.append(
                 f"tracers release much heat as they enter, and the weakest friction outside AT is {1e3 * friction:g} /ps: "
-                f"use at least {1e3 * STRONG_FRICTION:g} /ps, or coupling.reservoir: table"
+                f"use at least {1e3 * strong:g} /ps, or coupling.reservoir: table"
             )
     longest = FLEXIBLE_STEP if any(map(is_flexible, species)) else RIGID_STEP
     if any(molecule.n_atoms > 1 for molecule in species) and dynamics.timestep > longest:

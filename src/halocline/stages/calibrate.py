@@ -33,6 +33,7 @@ from halocline.stages._assembly import (
     steps_of,
     write_open_start,
 )
+from halocline.stages._classical import step_seconds
 from halocline.stages.base import Context, Cost, Stage
 from halocline.state import State
 from halocline.topology import FloatArray
@@ -99,9 +100,10 @@ class CalibrateStage(Stage):
     def cost(self, study: Study) -> Cost:
         section = study.calibration
         molecules = sum(study.system.molecules.values())
+        step = step_seconds(study) if study.is_classical else 3 * molecules * ATOM_STEP
         time = 2 * section.bulk + section.iterations * section.window
         return Cost(
-            steps_of(study, time) * 3 * molecules * ATOM_STEP,
+            steps_of(study, time) * step,
             f"two bulk runs of {section.bulk / 1e3:g} ps, at most {section.iterations} windows of {section.window / 1e3:g} ps",
         )
 

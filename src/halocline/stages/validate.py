@@ -16,6 +16,7 @@ from halocline.progress import Progress
 from halocline.results import Figure, Number, StageResult, Table
 from halocline.stages._assembly import coupling_of, run_full, steps_of
 from halocline.stages._force_checks import model_against_quantum, resolution_error
+from halocline.stages._classical import step_seconds
 from halocline.stages.base import Context, Cost, Stage
 
 REFERENCE_FILE = "reference.h5"
@@ -63,11 +64,12 @@ class ValidateStage(Stage):
 
     def cost(self, study: Study) -> Cost:
         atoms = sum(count * registry.get("molecules", name).n_atoms for name, count in study.system.molecules.items())
+        step = step_seconds(study) if study.is_classical else atoms * _ATOM_STEP
         dynamics, reference = study.dynamics, study.validation.reference
         steps = (reference + dynamics.equilibration) / dynamics.timestep
         rows = (reference + dynamics.length) / dynamics.record
         return Cost(
-            steps * atoms * _ATOM_STEP + rows * _SNAPSHOT, f"{steps:.0f} steps of {atoms} atoms at full resolution, {rows:.0f} frames"
+            steps * step + rows * _SNAPSHOT, f"{steps:.0f} steps of {atoms} atoms at full resolution, {rows:.0f} frames"
         )
 
 
