@@ -87,7 +87,8 @@ def classical_preset(name: str, keys: Mapping[str, Any]) -> dict[str, Any]:
         name: of the preset.
         keys: raw keys of the file; a value that cannot be read is left for the schema to refuse.
     """
-    column, values = NAMES.index(name), {}
+    column = NAMES.index(name)
+    values: dict[str, Any] = {}
     for dotted, factors in CLASSICAL_EFFORT.items():
         section, key = dotted.split(".")
         given = keys.get(section)

@@ -10,9 +10,12 @@ from halocline.errors import RunFailure
 from halocline.potentials.base import Potential
 from halocline.progress import Progress, Silent
 from halocline.state import State
+from halocline.units import ACCELERATION, thermal_energy
 
 LARGEST_MOVE = 0.05
 """Å that an atom may move in one step of the quench."""
+FASTEST = 5.0
+"""Thermal speeds that an atom may always have."""
 
 
 def quench(
@@ -83,6 +86,8 @@ def quench_rigid(
     """
     where, remedy = "quench of the starting configuration", "Build the box at a lower density, or use a shorter dynamics.timestep."
     topology, late = state.topology, 0
+    # Rigid molecules take long time steps, in which light atoms move further than the cap by their thermal motion alone.
+    thermal = FASTEST * float(np.sqrt(thermal_energy(temperature) * ACCELERATION / topology.masses.min()))
     potential.bind(topology, state.cell)
     with (progress or Silent()).task("relax", steps) as bar:
         for stage, fraction in enumerate((0.1, 0.25, 0.5, 1.0)):
@@ -95,7 +100,7 @@ def quench_rigid(
                     raise RunFailure("forces are NaN or infinite", where, remedy)
                 move.kick(forces)
                 move.kick(forces)
-                capped = move.limit(LARGEST_MOVE / step)
+                capped = move.limit(max(LARGEST_MOVE / step, thermal))
                 late += capped if stage == 3 else 0
                 move.drift()
                 move.thermostat_by_level()

@@ -9,7 +9,9 @@ from halocline.adress.regions import Regions
 from halocline.config.study import Study
 from halocline.errors import UserError
 from halocline.molecules.base import build_topology
-from halocline.stages._classical import classical_fine, has_table, is_flexible, species_of
+from halocline.potentials.base import Zero
+from halocline.stages._assembly import make_coupling
+from halocline.stages._classical import classical_fine, has_table, is_flexible, species_of, within_molecules
 from halocline.systems.packing import composition, study_edges
 from halocline.topology import FloatArray, Topology
 from halocline.units import format_quantity
@@ -62,16 +64,13 @@ def check_reservoir(study: Study) -> None:
             "study file: coupling.reservoir",
             "Use coupling.reservoir: tracer or table, or force_field.name: learned.",
         )
-    kind = registry.get("couplings", study.coupling.name, "study file: coupling.name")
+    registry.get("couplings", study.coupling.name, "study file: coupling.name")
     fine = classical_fine(study)
-    rules = getattr(kind, "needs_rules", frozenset())
-    lacking = sorted(rules - fine.rules)
-    if lacking:
-        raise UserError(
-            f"coupling '{kind.name}' scales energies by the rule '{lacking[0]}', which this force field does not provide",
-            "study file: coupling.name",
-            "Use coupling.name: subtractive.",
-        )
+    try:
+        # Constructors of couplings that scale energies refuse potentials that have none to scale.
+        make_coupling(study, fine, within_molecules(study) or Zero())
+    except UserError as error:
+        raise UserError(error.what, "study file: coupling.name", error.remedy) from error
 
 
 def check_lengths(study: Study) -> None:
