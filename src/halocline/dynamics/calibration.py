@@ -36,7 +36,10 @@ STREAK = 2
 
 @dataclass(frozen=True)
 class CalibrationSettings:
-    """How to iterate; steps and sample are numbers of time steps, other quantities as in the study file."""
+    """How to iterate; steps and sample are numbers of time steps, other quantities as in the study file.
+
+    ``followed`` are species whose molecules the regions follow: they are at the centre by construction, and need no force.
+    """
 
     steps: int
     discard: float
@@ -47,6 +50,7 @@ class CalibrationSettings:
     compressibility: float
     sample: int
     checkpoint: int
+    followed: tuple[int, ...] = ()
 
     def fraction(self, window: int) -> float:
         """c_i of a window."""
@@ -204,6 +208,8 @@ def _judge(
         for kind in range(len(density))
     ])  # fmt: skip
     before = force.tables.copy()
+    blocks[list(settings.followed)] = [1.0, 0.0]
+    values[list(settings.followed), :, 0] = 1.0
     force.update(values[:, :, 0] * density[:, None], density, settings.compressibility, settings.fraction(number), settings.smoothing)
     updated = force.tables.copy()
     return Window(

@@ -135,7 +135,13 @@ def settings_of(study: Study) -> CalibrationSettings:
         section.compressibility,
         steps_of(study, SAMPLE),
         steps_of(study, study.dynamics.checkpoint),
+        followed_species(study),
     )
+
+
+def followed_species(study: Study) -> tuple[int, ...]:
+    """Indices of the species that the regions move with."""
+    return tuple(index for index, name in enumerate(study.system.molecules) if name == study.regions.follow)
 
 
 def warm_start(study: Study, regions: Regions, start: State, pressures: Pressures) -> ThermodynamicForce:
@@ -146,7 +152,9 @@ def warm_start(study: Study, regions: Regions, start: State, pressures: Pressure
     integral = (pressures.atomistic - pressures.reservoir) / density_of(start)
     # Without a margin the force acts inside the layer alone, and still needs a few bins to act in.
     reach = min(max(margin, 4.0 * force.width), 0.5 * regions.transition)
-    force.warm_start(np.full(len(force.species), integral), regions.outer - reach, regions.outer + margin)
+    integrals = np.full(len(force.species), integral)
+    integrals[list(followed_species(study))] = 0.0
+    force.warm_start(integrals, regions.outer - reach, regions.outer + margin)
     return force
 
 
