@@ -32,7 +32,7 @@ from halocline.adress.thermodynamic_force import ThermodynamicForce
 from halocline.dynamics.bulk import full_resolution
 from halocline.dynamics.monitors import Monitor
 from halocline.dynamics.recording import RecordHook
-from halocline.dynamics.rigid_mover import rigid_mover
+from halocline.dynamics.rigid_mover import RigidMover
 from halocline.dynamics.simulation import Simulation, Thermostat
 from halocline.models.model import Model
 from halocline.models.schnet import SchNet
@@ -118,7 +118,7 @@ def open_water(state: State, regions: Regions, coarse: Potential, folder: Path) 
     force.warm_start(np.array([-0.0257]), regions.outer - 4.0, regions.outer + 4.0)
     thermostat = Thermostat(TIMESTEP, TEMPERATURE, FRICTION)
     hooks = [Monitor(50, hottest=np.inf), RecordHook(folder / f"{time.monotonic_ns()}.h5", 100, 1 / VOLUME, 100_000)]
-    integrator = rigid_mover(state, [SPCE], TIMESTEP, TEMPERATURE, seed=1, points=coarse.centres_only)
+    integrator = RigidMover(state, [SPCE], TIMESTEP, TEMPERATURE, seed=1, points=coarse.centres_only)
     coupling = SubtractiveCoupling(force_field(), coarse)
     return Simulation(state, coupling, regions, thermostat, force, 1, hooks=hooks, integrator=integrator)
 
@@ -126,8 +126,11 @@ def open_water(state: State, regions: Regions, coarse: Potential, folder: Path) 
 def full_water(state: State) -> Simulation:
     """The same kernel on everything."""
     thermostat = Thermostat(TIMESTEP, TEMPERATURE, (0.001,) * 3)
-    integrator = rigid_mover(state, [SPCE], TIMESTEP, TEMPERATURE, seed=1)
-    return full_resolution(state, force_field(), thermostat, 1, hooks=(Monitor(50),), integrator=integrator)
+
+    def move(state: State, timestep: float, temperature: float, seed: int) -> RigidMover:
+        return RigidMover(state, [SPCE], timestep, temperature, seed)
+
+    return full_resolution(state, force_field(), thermostat, 1, hooks=(Monitor(50),), make_mover=move)
 
 
 def advance(simulation: Simulation, steps: int) -> None:

@@ -230,3 +230,8 @@ class Study(Section):
     calibration: Calibration = section(Calibration, "Thermodynamic force.")
     validation: Validation = section(Validation, "Verdicts.")
     execute: Execute = section(Execute, "Execution.")
+
+    @property
+    def is_classical(self) -> bool:
+        """Whether forces at full resolution come from the classical parameters of the molecules."""
+        return self.force_field.name == "classical"

@@ -39,6 +39,7 @@ class CalibrationSettings:
     Attributes:
         iterations: budget, in windows of the first length; a doubled window takes two of them.
         replicas: independent runs per window.
+        followed: species whose molecules the regions follow: they are at the centre by construction, and need no force.
     """
 
     steps: int
@@ -53,6 +54,7 @@ class CalibrationSettings:
     replicas: int = 1
     heating: float = math.inf
     heating_steps: int = 1
+    followed: tuple[int, ...] = ()
 
     def fraction(self, update: int) -> float:
         """c_i of the i-th update."""
@@ -171,6 +173,8 @@ def judge(
     bins = np.array([[_relative([run[:, k, b] for run in runs], expected[k, b]) for b in range(n_bins)] for k in kinds])
     masks = blocks_of(regions, force.edges)
     blocks = np.array([[_relative([run[:, k][:, mask].sum(1) for run in runs], expected[k, mask].sum()) for mask in masks] for k in kinds])
+    blocks[list(settings.followed)] = [1.0, 0.0]
+    bins[list(settings.followed), :, 0] = 1.0
     in_layer = (force.centres >= regions.atomistic) & (force.centres < regions.outer)
     layer = float(np.mean([run[:, :, in_layer].sum(axis=(1, 2)).mean() for run in runs]))
     deviations, errors = (blocks[:, :, 0] - 1.0).tolist(), blocks[:, :, 1].tolist()

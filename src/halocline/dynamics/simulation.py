@@ -115,6 +115,7 @@ class Simulation:
         self.regions = regions.follow(self.centres)
         distance = self.regions.distance(self.centres)
         self._place(distance, self._members(distance, self.regions.initial_inside(distance) if inside is None else inside.copy()))
+        self.evaluation: Evaluation
         if self.integrator.points:
             self.integrator.sleep(~self.membership.members)
         self._evaluate(True)

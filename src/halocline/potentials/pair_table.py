@@ -312,7 +312,7 @@ def _pick(i: int, cutoff: float, beads: _Beads, near: RowArray, shift: FloatArra
         near[n] = neighbours[k]
         shift[n, 0], shift[n, 1], shift[n, 2], shift[n, 3], shift[n, 4] = dx, dy, dz, square, factor
         n += np.uint64((square < limit) & (factor != 0.0))
-    return np.int64(n)
+    return int(n)
 
 
 @njit(parallel=True, error_model="numpy", cache=True)

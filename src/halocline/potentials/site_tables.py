@@ -79,7 +79,7 @@ def _smooth_part(damping: float, cutoff: float) -> tuple[float, ...]:
 
     grid = np.linspace(-1, 1, 400)
     for degree in range(4, 31, 2):
-        series: FloatArray = chebyshev.chebinterpolate(function, degree)  # type: ignore[type-var]
+        series: FloatArray = chebyshev.chebinterpolate(function, degree)  # type: ignore[type-var, arg-type, unused-ignore]
         if np.abs(chebyshev.chebval(grid, series) - function(grid)).max() < 1e-10 * scale:
             return tuple(float(x) for x in chebyshev.cheb2poly(series)[::-1])
     found = f"a damping of {damping:g} /A over a cut-off of {cutoff:g} A is too strong"

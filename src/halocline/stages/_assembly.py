@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import time
 from dataclasses import dataclass
@@ -19,17 +20,19 @@ from halocline.datasets.frame import Frame
 from halocline.datasets.store import Dataset
 from halocline.dynamics.bulk import full_resolution
 from halocline.dynamics.checkpoint import CheckpointHook, has_checkpoint, read_checkpoint
-from halocline.dynamics.monitors import HeatingMonitor, Monitor
 from halocline.dynamics.correlation import CorrelationHook, correlation_path
+from halocline.dynamics.monitors import HeatingMonitor, Monitor
 from halocline.dynamics.recording import RecordHook
+from halocline.dynamics.rigid_mover import MoverFactory
 from halocline.dynamics.simulation import Hook, Simulation, Thermostat
-from halocline.dynamics.start import quench
+from halocline.dynamics.start import quench, quench_rigid
 from halocline.files import hash_file, read_arrays, write_arrays
 from halocline.molecules.base import build_topology
 from halocline.potentials.base import Potential
 from halocline.potentials.intramolecular import Intramolecular
 from halocline.potentials.learned import LearnedAtoms, LearnedBeads
 from halocline.progress import Progress
+from halocline.stages._classical import classical_coarse, classical_fine, has_table, mover_factory, parameters_hash
 from halocline.stages.base import Context
 from halocline.state import State
 from halocline.systems.packing import composition, study_edges
@@ -41,12 +44,17 @@ CORRELATION_INTERVAL = 8.0
 
 
 def fine_of(context: Context) -> Potential:
-    """The atomistic model as a potential, with the force cap of the study."""
+    """The potential of full resolution, with the force cap of the study: the atomistic model, or the classical force field."""
+    if context.study.is_classical:
+        return classical_fine(context.study)
     return LearnedAtoms(context.file("train", "atomistic"), force_cap=context.study.dynamics.force_cap)
 
 
 def coarse_of(context: Context) -> Potential:
-    """The reservoir: learned beads and the terms within molecules, or the latter alone for tracers."""
+    """The reservoir: beads and the terms within flexible molecules, or the latter alone for tracers."""
+    if context.study.is_classical:
+        table = context.file("train", "coarse") if has_table(context.study) else None
+        return classical_coarse(context.study, table)
     within = Intramolecular(context.file("train", "atomistic"))
     if context.study.coupling.reservoir == "tracer":
         return within
@@ -55,8 +63,23 @@ def coarse_of(context: Context) -> Potential:
 
 def coupling_of(context: Context) -> Coupling:
     """The coupling of the open run, not yet bound."""
-    kind: type[Coupling] = registry.get("couplings", context.study.coupling.name, "coupling.name")
-    return kind(fine_of(context), coarse_of(context))
+    return make_coupling(context.study, fine_of(context), coarse_of(context))
+
+
+def make_coupling(study: Study, fine: Potential, coarse: Potential) -> Coupling:
+    """The coupling of a study; arguments of its constructor that are keys of the section are taken from there."""
+    kind: type[Coupling] = registry.get("couplings", study.coupling.name, "study file: coupling.name")
+    wanted = inspect.signature(kind).parameters.keys() & type(study.coupling).model_fields.keys() - {"name"}
+    return kind(fine, coarse, **{key: getattr(study.coupling, key) for key in wanted})
+
+
+def integrator_of(study: Study, points: bool = False) -> MoverFactory | None:
+    """What makes the integrator of a run; None for the one of flexible molecules that simulations have by themselves.
+
+    Args:
+        points: whether rigid molecules outside S1 move as mass points.
+    """
+    return mover_factory(study, points) if study.is_classical else None
 
 
 def regions_of(study: Study, interaction_range: float = 0.0) -> Regions:
@@ -103,9 +126,12 @@ def relaxed_box(context: Context) -> State:
     study, path = context.study, context.folder / "relaxed.npz"
     box = box_of(context)
     if not path.exists():
-        relaxed = quench(
-            box, fine_of(context), study.dynamics.timestep, study.system.temperature, study.system.seed, progress=context.progress
-        )
+        fine, make = fine_of(context), integrator_of(study)
+        arguments = (study.dynamics.timestep, study.system.temperature, study.system.seed)
+        if make is None:
+            relaxed = quench(box, fine, *arguments, progress=context.progress)
+        else:
+            relaxed = quench_rigid(box, fine, make, *arguments, progress=context.progress)
         assert relaxed.velocities is not None
         write_arrays(path, positions=relaxed.positions, velocities=relaxed.velocities)
     arrays = read_arrays(path)
@@ -115,8 +141,8 @@ def relaxed_box(context: Context) -> State:
 def force_settings(context: Context) -> dict[str, Any]:
     """Everything that a thermodynamic force belongs to: another value of any of these needs another force."""
     study = context.study
-    models = {"atomistic": hash_file(context.file("train", "atomistic"))}
-    if study.coupling.reservoir == "model":
+    models = {"atomistic": parameters_hash(study) if study.is_classical else hash_file(context.file("train", "atomistic"))}
+    if study.coupling.reservoir != "tracer":
         models["coarse"] = hash_file(context.file("train", "coarse"))
     box = box_of(context)
     return {
@@ -198,6 +224,7 @@ def run_full(context: Context, path: Path, length: float) -> Path:
         study.system.seed + 2,
         regions,
         equilibration=steps_of(study, study.dynamics.equilibration),
+        make_mover=integrator_of(study),
     )
     run_recorded(simulation, context.folder, path.stem, path, length, study, context.progress, "full-resolution run")
     return path
@@ -232,8 +259,10 @@ def open_simulation(
 ) -> Simulation:
     """The open system, bound and ready."""
     coupling = coupling_of(context)
-    regions = regions_of(context.study, coupling.fine.interaction_range)
-    return Simulation(start, coupling, regions, open_thermostat(context.study), force, seed, "open", inside, hooks, equilibration)
+    regions, thermostat = regions_of(context.study, coupling.fine.interaction_range), open_thermostat(context.study)
+    make = integrator_of(context.study, coupling.coarse.centres_only and not coupling.is_weighted)
+    mover = make(start, thermostat.timestep, thermostat.temperature, seed) if make else None
+    return Simulation(start, coupling, regions, thermostat, force, seed, "open", inside, hooks, equilibration, integrator=mover)
 
 
 def run_open(context: Context, start: OpenStart, force: ThermodynamicForce, path: Path, hooks: list[Hook]) -> tuple[Simulation, float]:

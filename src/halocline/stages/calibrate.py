@@ -34,6 +34,7 @@ from halocline.stages._assembly import (
     density_of,
     fine_of,
     force_settings,
+    integrator_of,
     open_simulation,
     regions_of,
     relaxed_box,
@@ -41,6 +42,7 @@ from halocline.stages._assembly import (
     write_open_start,
 )
 from halocline.stages._calibration_figures import convergence_figure, force_figure, integral_figure, profile_figure
+from halocline.stages._classical import step_seconds
 from halocline.stages.base import Context, Cost, Stage
 from halocline.state import State
 from halocline.topology import FloatArray
@@ -74,6 +76,7 @@ class CalibrateStage(Stage):
     needs = ("build", "train")
     uses = ("system", "regions", "coupling", "dynamics", "calibration")
     version = 2
+    uses_classical = ("force_field", *uses)
 
     def run(self, context: Context) -> StageResult:
         """Files: ``force`` (thermodynamic_force.json) and ``state`` (state.h5).
@@ -111,10 +114,11 @@ class CalibrateStage(Stage):
     def cost(self, study: Study) -> Cost:
         section = study.calibration
         molecules = sum(study.system.molecules.values())
+        step = step_seconds(study) if study.is_classical else 3 * molecules * ATOM_STEP
         time = 2 * section.bulk + section.iterations * section.replicas * section.window
         replicas = f", {section.replicas} replicas of each" if section.replicas > 1 else ""
         words = f"two bulk runs of {section.bulk / 1e3:g} ps, at most {section.iterations} windows of {section.window / 1e3:g} ps{replicas}"
-        return Cost(steps_of(study, time) * 3 * molecules * ATOM_STEP, words)
+        return Cost(steps_of(study, time) * step, words)
 
 
 def build_window(context: Context, task: WindowTask, hooks: list[Hook]) -> Simulation:
@@ -154,7 +158,13 @@ def settings_of(study: Study) -> CalibrationSettings:
         section.replicas,
         study.dynamics.heating,
         steps_of(study, study.dynamics.heating_time),
+        followed_species(study),
     )
+
+
+def followed_species(study: Study) -> tuple[int, ...]:
+    """Indices of the species that the regions move with."""
+    return tuple(index for index, name in enumerate(study.system.molecules) if name == study.regions.follow)
 
 
 def first_force(study: Study, regions: Regions, start: State, pressures: Pressures) -> tuple[ThermodynamicForce, dict[str, Any]]:
@@ -189,7 +199,9 @@ def warm_start(study: Study, regions: Regions, start: State, pressures: Pressure
     integral = (pressures.atomistic - pressures.reservoir) / density_of(start)
     # Without a margin the force acts inside the layer alone, and still needs a few bins to act in.
     reach = min(max(margin, 4.0 * force.width), 0.5 * regions.transition)
-    force.warm_start(np.full(len(force.species), integral), regions.outer - reach, regions.outer + margin)
+    integrals = np.full(len(force.species), integral)
+    integrals[list(followed_species(study))] = 0.0
+    force.warm_start(integrals, regions.outer - reach, regions.outer + margin)
     return force
 
 
@@ -221,6 +233,7 @@ def _bulk(context: Context, start: State, potential: Potential, name: str, words
             checkpoint=(context.folder / f"bulk-{name}-run.npz", steps_of(study, section.checkpoint)),
             progress=context.progress,
             description=words,
+            make_mover=integrator_of(study),
         )
         assert result.state.velocities is not None
         values = np.array([result.pressure, result.error, result.n_effective])

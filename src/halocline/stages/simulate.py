@@ -20,6 +20,7 @@ from halocline.files import read_json, write_json
 from halocline.observables.geometry import mean_shell_volumes
 from halocline.results import Figure, Number, Series, StageResult
 from halocline.stages._assembly import density_of, force_settings, read_open_start, run_open, steps_of
+from halocline.stages._classical import step_seconds
 from halocline.stages.base import Context, Cost, Stage
 from halocline.topology import FloatArray
 from halocline.units import KILOJOULE_PER_MOLE
@@ -38,6 +39,7 @@ class SimulateStage(Stage):
     name = "simulate"
     needs = ("build", "train", "calibrate")
     uses = ("system", "regions", "coupling", "dynamics")
+    uses_classical = ("force_field", *uses)
 
     def run(self, context: Context) -> StageResult:
         """Files: ``record`` (record.h5), ``trajectory`` (open.xtc), ``structure`` (open.pdb).
@@ -71,7 +73,8 @@ class SimulateStage(Stage):
         section = study.dynamics
         steps = steps_of(study, section.length + section.equilibration)
         molecules = sum(study.system.molecules.values())
-        return Cost(steps * 3 * molecules * ATOM_STEP, f"{steps} steps of {molecules} molecules")
+        step = step_seconds(study) if study.is_classical else 3 * molecules * ATOM_STEP
+        return Cost(steps * step, f"{steps} steps of {molecules} molecules")
 
 
 @dataclass(frozen=True)
