@@ -52,12 +52,14 @@ class NeighbourList:
         cutoff: Å.
         edges: (3,) edges of the cell, Å.
         skin: Å.
+        margin: Å; sites about this near to a selected one are candidates as well, so that the coming and going at the
+            border of the selection does not cause a rebuild each time.
 
     Raises:
         UserError: an edge is shorter than twice the cut-off, so that the nearest image is not the only one.
     """
 
-    def __init__(self, cutoff: float, edges: FloatArray, skin: float = 1.0) -> None:
+    def __init__(self, cutoff: float, edges: FloatArray, skin: float = 1.0, margin: float = 0.0) -> None:
         edges = np.ascontiguousarray(edges, dtype=np.float64)
         if edges.min() < 2 * cutoff:
             raise UserError(
@@ -65,7 +67,7 @@ class NeighbourList:
                 "cell",
                 "Make the box larger, or use a model with a shorter cut-off.",
             )
-        self.cutoff, self.edges, self.skin = float(cutoff), edges, float(skin)
+        self.cutoff, self.edges, self.skin, self.margin = float(cutoff), edges, float(skin), float(margin)
         self.builds = 0
         self.reset()
 
@@ -86,6 +88,35 @@ class NeighbourList:
         positions = np.ascontiguousarray(positions, dtype=np.float64)
         if selected is None:
             selected = np.ones(len(positions), dtype=np.bool_)
+        self._update(positions, selected)
+        sites, rows, start = self._sites, self._rows, self._pair_start
+        n_rows, n_pairs = _select(
+            positions, self.edges, self.cutoff, selected, self._start, self._neighbours,
+            self._wrapped, sites, rows, start, self._pair_neighbours, self._displacements, self._distances,
+        )  # fmt: skip
+        return PairList(
+            sites[:n_rows], start[: n_rows + 1], self._pair_neighbours[:n_pairs], self._displacements[:n_pairs], self._distances[:n_pairs]
+        )
+
+    def candidates(self, positions: FloatArray, selected: BoolArray) -> tuple[IntArray, RowArray]:
+        """Pairs of candidates, of which some are further apart than the cut-off and some are not selected.
+
+        Args:
+            positions: (n_sites, 3), Å, wrapped or not.
+            selected: (n_sites,) mask.
+
+        Returns:
+            (n_sites + 1,) starts, and the second sites of the pairs of site i in ``start[i]:start[i + 1]``, ascending and
+            larger than i.
+
+        Raises:
+            RunFailure: a position is not finite.
+        """
+        self._update(positions, selected)
+        return self._start, self._neighbours
+
+    def _update(self, positions: FloatArray, selected: BoolArray) -> None:
+        """Build the list anew where the old one is no longer complete."""
         if not np.isfinite(positions.sum()):
             site = int(np.argmin(np.isfinite(positions).all(axis=1)))
             raise RunFailure(
@@ -98,20 +129,14 @@ class NeighbourList:
             if verdict:
                 # A molecule that hovers at the border must not cause a rebuild each time it comes back.
                 self._build(positions, selected, selected | self._candidates if verdict == 2 else selected)
-        sites, rows, start = self._sites, self._rows, self._pair_start
-        n_rows, n_pairs = _select(
-            positions, self.edges, self.cutoff, selected, self._start, self._neighbours,
-            self._wrapped, sites, rows, start, self._pair_neighbours, self._displacements, self._distances,
-        )  # fmt: skip
-        return PairList(
-            sites[:n_rows], start[: n_rows + 1], self._pair_neighbours[:n_pairs], self._displacements[:n_pairs], self._distances[:n_pairs]
-        )
 
     def _build(self, positions: FloatArray, selected: BoolArray, candidates: BoolArray) -> None:
         n_sites = len(positions)
         reach = self.cutoff + self.skin
-        sites = np.flatnonzero(candidates)
         wrapped = positions - np.floor(positions / self.edges) * self.edges
+        if self.margin > 0 and not candidates.all():
+            candidates = candidates | _beside(wrapped, selected, self.edges, self.margin)
+        sites = np.flatnonzero(candidates)
         n_cells = np.maximum(1, np.floor(self.edges / reach)).astype(np.int64)
         density = len(sites) / self.edges.prod()
         capacity = int(len(sites) * (2.5 * density * reach**3 + 8)) + 64
@@ -150,6 +175,25 @@ def _is_stale(
                 square += step * step
             moved = moved or square > limit
     return 1 if moved else 0
+
+
+@njit(cache=True, error_model="numpy")
+def _beside(wrapped: FloatArray, selected: BoolArray, edges: FloatArray, margin: float) -> BoolArray:
+    """Sites that share a cell of edge ``margin``, or the face, edge or corner of one, with a selected site."""
+    shape = np.maximum(1, np.floor(edges / margin)).astype(np.int64)
+    cells = np.minimum((wrapped / edges * shape).astype(np.int64), shape - 1)
+    near = np.zeros((shape[0], shape[1], shape[2]), dtype=np.bool_)
+    for site in range(len(wrapped)):
+        if selected[site]:
+            for dx in range(-1, 2):
+                for dy in range(-1, 2):
+                    for dz in range(-1, 2):
+                        x, y, z = (cells[site, 0] + dx) % shape[0], (cells[site, 1] + dy) % shape[1], (cells[site, 2] + dz) % shape[2]
+                        near[x, y, z] = True
+    beside = np.empty(len(wrapped), dtype=np.bool_)
+    for site in range(len(wrapped)):
+        beside[site] = near[cells[site, 0], cells[site, 1], cells[site, 2]]
+    return beside
 
 
 @njit(cache=True, error_model="numpy")

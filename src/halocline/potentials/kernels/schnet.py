@@ -8,10 +8,8 @@ approximation to that of the network. Features are single precision, distances, 
 from __future__ import annotations
 
 import math
-import threading
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
 from halocline.models.heads.energy import EnergyHead
@@ -21,12 +19,8 @@ from halocline.potentials.kernels import phases
 from halocline.potentials.kernels.dense import SingleArray
 from halocline.potentials.kernels.neighbours import PairList
 from halocline.potentials.kernels.tables import NetworkArrays, PriorArrays, network_arrays, prior_arrays
+from halocline.potentials.kernels.threads import one_caller, threads_for
 from halocline.topology import FloatArray, IntArray
-
-# OpenMP threads spin at the end of every phase: on a busy machine two of them were slower than one, work queues were not.
-# NUMBA_THREADING_LAYER still overrides this; a work queue takes one caller at a time, hence the lock.
-numba.config.THREADING_LAYER_PRIORITY = ["workqueue", "tbb", "omp"]  # type: ignore[attr-defined]
-_one_caller = threading.Lock()
 
 
 @dataclass
@@ -68,13 +62,13 @@ class SchNetKernel:
             types: (n_sites,) index of the type of each site of the whole system.
             molecules: (n_sites,) molecule of each site.
         """
-        n_threads = max(1, min(numba.get_num_threads(), len(pairs.sites) // phases.BLOCK))
+        n_threads = threads_for(len(pairs.sites), phases.BLOCK)
         work = self._work_arrays(len(pairs.sites), len(pairs.distances), n_threads)
         listed = phases.Sites(pairs.sites, pairs.start, pairs.neighbours, pairs.displacements, pairs.distances, types, molecules)
         if n_threads == 1:
             phases.run(self._program, 0, 1, self.network, self.prior, listed, work)
         else:
-            with _one_caller:
+            with one_caller:
                 phases.run_parallel(self._program, n_threads, self.network, self.prior, listed, work)
         forces, capped, virial = np.zeros((len(types), 3)), np.zeros(len(types), dtype=np.int64), np.zeros((3, 3))
         energy = phases.collect(listed, n_threads, work, forces, capped, virial)

@@ -1,0 +1,170 @@
+"""Classical molecules: Lennard-Jones and point charges on the sites of different molecules, with a cut-off."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+
+from halocline import registry
+from halocline.errors import UserError
+from halocline.molecules.base import Nonbonded
+from halocline.potentials.base import BoolArray, Evaluation, Potential, Rule
+from halocline.potentials.kernels import molecular
+from halocline.potentials.kernels.neighbours import NeighbourList
+from halocline.potentials.kernels.site_pairs import LENGTH, ROWS, RealArray
+from halocline.potentials.kernels.threads import one_caller, threads_for
+from halocline.potentials.learned import orthorhombic_edges, require_finite
+from halocline.potentials.site_tables import Coulomb, site_charges, site_table
+from halocline.topology import FloatArray, Topology
+
+RULES: dict[Rule, tuple[float, float, float]] = {"site": (0.0, 0.5, 0.0), "product": (0.0, 0.0, 1.0), "complement": (1.0, 0.0, -1.0)}
+"""Factor of two molecules as r[0] + r[1] (w_a + w_b) + r[2] w_a w_b."""
+MARGIN = 2.0
+"""Å beyond the subset within which molecules are kept in the neighbour list."""
+
+
+class ClassicalMolecules(Potential):
+    """Lennard-Jones and Coulomb energy between the sites of different molecules, each pair of sites within the cut-off.
+
+        V = 4 eps [(s/r)^12 - (s/r)^6] - V_LJ(r_c) + k q q g(r)
+
+    with g = 1/r + k_rf r^2 - c_rf of a reaction field (zero at the cut-off), or the damped shifted force of Fennell and
+    Gezelter, J. Chem. Phys. 124, 234104 (2006), doi 10.1063/1.2206581, whose force is zero there too. The energy that a
+    reaction field adds within a molecule is left out: it is a constant for rigid molecules.
+
+    With a cap, the force between two sites, Lennard-Jones and Coulomb together, has the size of the cap below the
+    outermost distance at which it reaches it, and the energy goes on linearly: it is still the gradient of an energy.
+
+    Args:
+        cutoff: Å, between sites.
+        electrostatics: "reaction-field", "damped-shifted-force" or "none".
+        dielectric: relative permittivity beyond the cut-off, of the reaction field; infinity is allowed.
+        damping: 1/Å, of the damped shifted force.
+        force_cap: eV/Å, limit of the force between two sites; capped pairs of sites are counted.
+        skin: Å, of the neighbour list.
+        precision: "single" or "double", of distances within a pair and of forces; sums are double.
+        parameters: species -> charge, sigma and epsilon of its sites; by default those of the named molecules.
+        mixing: of unlike sigmas, "lorentz-berthelot" (arithmetic) or "geometric".
+
+    Raises:
+        UserError: a word that is not one of these, or a number that is not positive.
+    """
+
+    rules = frozenset(RULES)
+
+    def __init__(
+        self,
+        cutoff: float,
+        electrostatics: Literal["reaction-field", "damped-shifted-force", "none"] = "reaction-field",
+        dielectric: float = 80.0,
+        damping: float = 0.0,
+        force_cap: float = math.inf,
+        skin: float = 1.0,
+        precision: Literal["single", "double"] = "single",
+        parameters: Mapping[str, Sequence[Nonbonded]] | None = None,
+        mixing: Literal["lorentz-berthelot", "geometric"] = "lorentz-berthelot",
+    ) -> None:
+        where = type(self).__name__
+        for name, number, least in (("cutoff", cutoff, 1e-9), ("dielectric", dielectric, 1.0), ("damping", damping, 0.0),
+                                    ("force_cap", force_cap, 1e-9), ("skin", skin, 0.0)):  # fmt: skip
+            if not number >= least:
+                raise UserError(f"{name} is {number}", where, f"Give a number of at least {least:g}.")
+        for name, word, known in (("precision", precision, ("single", "double")), ("mixing", mixing, ("lorentz-berthelot", "geometric"))):
+            if word not in known:
+                raise UserError(f"{name} is '{word}'", where, f"Use one of: {', '.join(known)}.")
+        self.coulomb = Coulomb.make(electrostatics, float(cutoff), dielectric, damping)
+        self.cutoff, self.force_cap, self.skin, self.mixing = float(cutoff), float(force_cap), float(skin), mixing
+        self.precision, self.parameters = precision, parameters
+        self._real = np.float32 if precision == "single" else np.float64
+        self.interaction_range = self.cutoff
+
+    def bind(self, topology: Topology, cell: FloatArray) -> None:
+        self._topology, self._edges = topology, orthorhombic_edges(cell)
+        self._order = np.argsort(topology.molecule_species, kind="stable")
+        species = topology.molecule_species[self._order]
+        sets = [self._sites_of(name) for name in topology.species]
+        counts = np.bincount(species, minlength=len(sets))
+        n_sites = np.array([len(sites) for sites in sets], dtype=np.int64)
+        sizes = np.diff(topology.offsets)[self._order]
+        wrong = np.flatnonzero(sizes != n_sites[species])
+        if len(wrong):
+            name = topology.species[species[wrong[0]]]
+            found = f"species '{name}' has {n_sites[species[wrong[0]]]} sites but molecules of {sizes[wrong[0]]} atoms"
+            raise UserError(found, type(self).__name__, "Give one set of parameters for each atom.")
+        charges, charged = site_charges(sets, self._real)
+        self._molecules = molecular.Molecules(
+            species, topology.offsets[:-1][self._order], n_sites, np.cumsum(counts), charges, charged
+        )
+        self._table = site_table(sets, self.coulomb, self.force_cap, self.mixing, self._real)
+        self._share = topology.masses / topology.molecule_masses[topology.molecule_of_atom]
+        self.reset()
+
+    def _sites_of(self, name: str) -> Sequence[Nonbonded]:
+        where = type(self).__name__
+        if self.parameters is not None:
+            if name not in self.parameters:
+                raise UserError(f"no parameters of species '{name}'", where, f"Known: {', '.join(self.parameters) or 'none'}.")
+            return self.parameters[name]
+        sites: Sequence[Nonbonded] = registry.get("molecules", name, where).nonbonded
+        if not sites:
+            raise UserError(f"the species '{name}' has no charges and Lennard-Jones parameters", where, "Add them to the molecule.")
+        return sites
+
+    def reset(self) -> None:
+        self._list: NeighbourList | None = None
+
+    def evaluate(self, positions: FloatArray, subset: BoolArray | None = None, virial: bool = False) -> Evaluation:
+        weights = np.ones(self._topology.n_molecules) if subset is None else subset.astype(np.float64)
+        return self._evaluate(positions, weights, "product", virial)
+
+    def evaluate_weighted(self, positions: FloatArray, weights: FloatArray, rule: Rule) -> Evaluation:
+        if rule not in RULES:
+            return super().evaluate_weighted(positions, weights, rule)
+        return self._evaluate(positions, np.asarray(weights, dtype=np.float64), rule, False)
+
+    def _evaluate(self, positions: FloatArray, weights: FloatArray, rule: Rule, virial: bool) -> Evaluation:
+        topology, order, molecules = self._topology, self._order, self._molecules
+        n_molecules, n_atoms, n_threads = topology.n_molecules, topology.n_atoms, threads_for(topology.n_molecules)
+        points, sites = np.empty((n_molecules, 3)), np.empty((n_atoms, 3), dtype=self._real)
+        square = molecular.place(np.ascontiguousarray(positions, dtype=np.float64), self._share, molecules, points, sites)
+        weights = weights[order]
+        selected = weights > 0 if rule == "product" else np.ones(n_molecules, dtype=np.bool_)
+        reach = self.cutoff + 2 * math.sqrt(square) * (1 + 1e-6)
+        start, neighbours = self._candidates(points, selected, reach)
+        centres, rows = np.column_stack([points, weights]), np.flatnonzero(selected)
+        frame = molecular.Frame(rows, centres, sites, np.array(RULES[rule]), self._edges, reach, start, neighbours)
+        longest = int(np.diff(start).max(initial=0)) + 1
+        work = molecular.Work(
+            self._scratch(n_threads), np.empty((n_threads, longest), dtype=np.int32), np.empty((n_threads, longest, 4), dtype=self._real),
+            np.zeros((n_threads, n_atoms, 3)), np.zeros((n_threads, n_molecules)), np.zeros((n_threads, n_molecules), dtype=np.int64),
+            np.zeros(n_threads), np.zeros((n_threads, 3, 3)),
+        )  # fmt: skip
+        if n_threads == 1:
+            molecular.run(0, 1, molecules, self._table, frame, work, virial)
+        else:
+            with one_caller:
+                molecular.run_parallel(n_threads, molecules, self._table, frame, work, virial)
+        return self._collect(work, virial)
+
+    def _candidates(self, points: FloatArray, selected: BoolArray, reach: float) -> tuple[np.ndarray, np.ndarray]:
+        """Candidates for pairs of molecules; flexible molecules that have grown need a longer list."""
+        if self._list is None or reach > self._list.cutoff:
+            slack = 0.0 if self._list is None else 0.2
+            self._list = NeighbourList(reach + slack, self._edges, self.skin, MARGIN)
+        return self._list.candidates(points, selected)
+
+    def _scratch(self, n_threads: int) -> RealArray:
+        return np.zeros((n_threads, ROWS * LENGTH), dtype=self._real)
+
+    def _collect(self, work: molecular.Work, virial: bool) -> Evaluation:
+        energy, forces, own = float(work.energy.sum()), work.forces[0], np.empty(self._topology.n_molecules)
+        for more in work.forces[1:]:
+            forces += more
+        capped = np.empty(len(own), dtype=np.int64)
+        own[self._order], capped[self._order] = work.energies.sum(axis=0), work.capped.sum(axis=0)
+        require_finite(energy, forces, self._topology)
+        return Evaluation(energy, forces, work.virial.sum(axis=0) if virial else None, capped, own)
+
