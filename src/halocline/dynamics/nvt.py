@@ -2,44 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import numpy as np
 
-from halocline.dynamics.integrator import Integrator, Mover, maxwell_boltzmann
+from halocline.dynamics.integrator import Integrator, maxwell_boltzmann
+from halocline.dynamics.rigid import RigidIntegrator, rigid_velocities
+from halocline.dynamics.rigid_bodies import Lengths, reference_lengths
 from halocline.errors import RunFailure
+from halocline.molecules.base import Molecule
 from halocline.potentials.base import Potential
 from halocline.progress import Task
 from halocline.state import State
 from halocline.topology import FloatArray
 
 
-def make_mover(state: State, timestep: float, temperature: float, friction: float, seed: int) -> Mover:
+class Moves(Protocol):
+    """The operators that :func:`run` needs of an integrator."""
+
+    @property
+    def coordinates(self) -> FloatArray: ...
+
+    @property
+    def velocity_array(self) -> FloatArray: ...
+
+    def kick(self, forces: FloatArray) -> None: ...
+
+    def drift(self) -> None: ...
+
+    def thermostat(self) -> Any: ...
+
+
+def rigid_lengths(molecule: Molecule) -> Lengths:
+    """All distances of the atoms of a molecule in its geometry: what keeps it rigid; Å."""
+    return reference_lengths(np.array(molecule.geometry))
+
+
+def make_mover(
+    state: State, timestep: float, temperature: float, friction: float, seed: int, rigid: Mapping[str, Lengths] | None = None
+) -> Moves:
     """An integrator with one friction for all molecules.
 
     Args:
         state: without velocities they are drawn.
         timestep: fs. temperature: K. friction: 1/fs.
+        rigid: distances of rigid species, see :func:`rigid_lengths`; species without are flexible.
     """
-    topology, velocities = state.topology, state.velocities
+    topology, velocities, generator = state.topology, state.velocities, np.random.default_rng(seed)
+    gamma = np.full(topology.n_atoms, friction)
+    if rigid:
+        bodies = [name in rigid for name in topology.species]
+        if velocities is None:
+            velocities = rigid_velocities(topology, state.positions, bodies, temperature, generator)
+        lengths = [rigid.get(name, []) for name in topology.species]
+        body_mover = RigidIntegrator(state.positions, velocities, topology, bodies, lengths, timestep, temperature, seed)
+        body_mover.set_friction(gamma)
+        return body_mover
     if velocities is None:
-        velocities = maxwell_boltzmann(topology.masses, temperature, np.random.default_rng(seed))
+        velocities = maxwell_boltzmann(topology.masses, temperature, generator)
     mover = Integrator(
         state.positions, velocities, topology.masses, timestep, temperature, seed, molecule_of_atom=topology.molecule_of_atom
     )
-    mover.set_levels(np.zeros(topology.n_molecules, dtype=np.int8), np.array([friction]))
+    mover.set_friction(gamma)
     return mover
 
 
 def run(
-    mover: Mover,
+    mover: Moves,
     potential: Potential,
     steps: int,
     interval: int = 0,
     look: Callable[[FloatArray], None] | None = None,
     task: Task | None = None,
-    forces: FloatArray | None = None,
-) -> FloatArray:
+) -> None:
     """BAOAB steps.
 
     Args:
@@ -48,20 +84,15 @@ def run(
         steps: how many.
         interval, look: called with the (n_atoms, 3) positions after every ``interval`` steps.
         task: advanced by one each step.
-        forces: (n_atoms, 3), of the present positions, if known.
-
-    Returns:
-        (n_atoms, 3) forces at the last positions, eV/Å.
 
     Raises:
         RunFailure: the energy is not finite.
     """
-    if forces is None:
-        forces = potential.evaluate(mover.coordinates).forces
+    forces = potential.evaluate(mover.coordinates).forces
     for step in range(1, steps + 1):
         mover.kick(forces)
         mover.drift()
-        mover.thermostat_by_level()
+        mover.thermostat()
         mover.drift()
         evaluation = potential.evaluate(mover.coordinates)
         if not np.isfinite(evaluation.energy):
@@ -72,4 +103,3 @@ def run(
             look(mover.coordinates)
         if task is not None:
             task.advance()
-    return forces
