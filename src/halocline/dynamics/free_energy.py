@@ -72,8 +72,16 @@ def free_energy_chain(energies: Sequence[FloatArray]) -> FreeEnergyChain:
     # The smaller of both directions: windows differ in their number of samples.
     overlap = np.array([min(matrix[k, k + 1], matrix[k + 1, k]) for k in range(n - 1)])
     steps = np.array([_bar(thinned[k], thinned[k + 1], k) for k in range(n - 1)])
+    # Windows without any overlap have no error: nothing is known, and no NaN is passed on.
+    errors = np.nan_to_num(result["dDelta_f"][0], nan=np.inf)
     return FreeEnergyChain(
-        result["Delta_f"][0], result["dDelta_f"][0], steps[:, 0], steps[:, 1], overlap, counts.astype(np.float64), _warning(overlap, counts)
+        result["Delta_f"][0],
+        errors,
+        steps[:, 0],
+        np.nan_to_num(steps[:, 1], nan=np.inf),
+        overlap,
+        counts.astype(np.float64),
+        _warning(overlap, counts),
     )
 
 

@@ -95,9 +95,7 @@ class ClassicalMolecules(Potential):
             found = f"species '{name}' has {n_sites[species[wrong[0]]]} sites but molecules of {sizes[wrong[0]]} atoms"
             raise UserError(found, type(self).__name__, "Give one set of parameters for each atom.")
         charges, charged = site_charges(sets, self._real)
-        self._molecules = molecular.Molecules(
-            species, topology.offsets[:-1][self._order], n_sites, np.cumsum(counts), charges, charged
-        )
+        self._molecules = molecular.Molecules(species, topology.offsets[:-1][self._order], n_sites, np.cumsum(counts), charges, charged)
         self._table = site_table(sets, self.coulomb, self.force_cap, self.mixing, self._real)
         self._share = topology.masses / topology.molecule_masses[topology.molecule_of_atom]
         self.reset()
@@ -168,4 +166,3 @@ class ClassicalMolecules(Potential):
         own[self._order], capped[self._order] = work.energies.sum(axis=0), work.capped.sum(axis=0)
         require_finite(energy, forces, self._topology)
         return Evaluation(energy, forces, work.virial.sum(axis=0) if virial else None, capped, own)
-

@@ -98,7 +98,13 @@ def _displacement(points: FloatArray, j: int, x: float, y: float, z: float, edge
 
 @njit(error_model="numpy", cache=True)
 def insertion_energies(
-    centres: FloatArray, shapes: FloatArray, points: FloatArray, sites: FloatArray, radius: float, around: Surroundings, energies: FloatArray
+    centres: FloatArray,
+    shapes: FloatArray,
+    points: FloatArray,
+    sites: FloatArray,
+    radius: float,
+    around: Surroundings,
+    energies: FloatArray,
 ) -> None:
     """Energies of one molecule with all others at each of many places.
 
