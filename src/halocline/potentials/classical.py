@@ -13,17 +13,13 @@ from halocline.errors import UserError
 from halocline.molecules.base import Nonbonded
 from halocline.potentials.base import BoolArray, Evaluation, Potential, Rule
 from halocline.potentials.kernels import molecular
-from halocline.potentials.kernels.neighbours import NeighbourList
+from halocline.potentials.kernels.neighbours import NeighbourList, require_room
 from halocline.potentials.kernels.site_pairs import LENGTH, ROWS, RealArray
 from halocline.potentials.kernels.threads import one_caller, threads_for
 from halocline.potentials.learned import orthorhombic_edges, require_finite
 from halocline.potentials.site_tables import Coulomb, site_charges, site_table
+from halocline.potentials.weighting import MARGIN, RULES, selected_by
 from halocline.topology import FloatArray, Topology
-
-RULES: dict[Rule, tuple[float, float, float]] = {"site": (0.0, 0.5, 0.0), "product": (0.0, 0.0, 1.0), "complement": (1.0, 0.0, -1.0)}
-"""Factor of two molecules as r[0] + r[1] (w_a + w_b) + r[2] w_a w_b."""
-MARGIN = 2.0
-"""Å beyond the subset within which molecules are kept in the neighbour list."""
 
 
 class ClassicalMolecules(Potential):
@@ -83,6 +79,7 @@ class ClassicalMolecules(Potential):
 
     def bind(self, topology: Topology, cell: FloatArray) -> None:
         self._topology, self._edges = topology, orthorhombic_edges(cell)
+        require_room(self.cutoff, self._edges)
         self._order = np.argsort(topology.molecule_species, kind="stable")
         species = topology.molecule_species[self._order]
         sets = [self.sites_of(name) for name in topology.species]
@@ -130,16 +127,19 @@ class ClassicalMolecules(Potential):
         points, sites = np.empty((n_molecules, 3)), np.empty((n_atoms, 3), dtype=self._real)
         square = molecular.place(np.ascontiguousarray(positions, dtype=np.float64), self._share, molecules, points, sites)
         weights = weights[order]
-        selected = weights > 0 if rule == "product" else np.ones(n_molecules, dtype=np.bool_)
+        selected = selected_by(weights, rule)
         reach = self.cutoff + 2 * math.sqrt(square) * (1 + 1e-6)
         start, neighbours = self._candidates(points, selected, reach)
-        centres, rows = np.column_stack([points, weights]), np.flatnonzero(selected)
-        frame = molecular.Frame(rows, centres, sites, np.array(RULES[rule]), self._edges, reach, start, neighbours)
+        real, (fractions, unit) = self._real, molecular.fractions_of(points, self._edges, self._real)
+        frame = molecular.Frame(
+            np.flatnonzero(selected), fractions, unit, weights.astype(real), sites, np.array(RULES[rule], dtype=real), real(reach**2),
+            start, neighbours,
+        )  # fmt: skip
         longest = int(np.diff(start).max(initial=0)) + 1
         work = molecular.Work(
             self._scratch(n_threads), np.empty((n_threads, longest), dtype=np.int32), np.empty((n_threads, longest, 4), dtype=self._real),
-            np.zeros((n_threads, n_atoms, 3)), np.zeros((n_threads, n_molecules)), np.zeros((n_threads, n_molecules), dtype=np.int64),
-            np.zeros(n_threads), np.zeros((n_threads, 3, 3)),
+            np.zeros((n_threads, n_atoms, 3), dtype=self._real), np.zeros((n_threads, n_molecules)),
+            np.zeros((n_threads, n_molecules), dtype=np.int64), np.zeros(n_threads), np.zeros((n_threads, 3, 3)),
         )  # fmt: skip
         if n_threads == 1:
             molecular.run(0, 1, molecules, self._table, frame, work, virial)
@@ -151,7 +151,7 @@ class ClassicalMolecules(Potential):
     def _candidates(self, points: FloatArray, selected: BoolArray, reach: float) -> tuple[np.ndarray, np.ndarray]:
         """Candidates for pairs of molecules; flexible molecules that have grown need a longer list."""
         if self._list is None or reach > self._list.cutoff:
-            slack = 0.0 if self._list is None else 0.2
+            slack = 0.0 if self._list is None else max(0.0, min(0.2, 0.5 * float(self._edges.min()) - reach))
             self._list = NeighbourList(reach + slack, self._edges, self.skin, MARGIN)
         return self._list.candidates(points, selected)
 
@@ -159,7 +159,7 @@ class ClassicalMolecules(Potential):
         return np.zeros((n_threads, ROWS * LENGTH), dtype=self._real)
 
     def _collect(self, work: molecular.Work, virial: bool) -> Evaluation:
-        energy, forces, own = float(work.energy.sum()), work.forces[0], np.empty(self._topology.n_molecules)
+        energy, forces, own = float(work.energy.sum()), work.forces[0].astype(np.float64), np.empty(self._topology.n_molecules)
         for more in work.forces[1:]:
             forces += more
         capped = np.empty(len(own), dtype=np.int64)

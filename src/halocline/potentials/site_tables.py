@@ -79,7 +79,7 @@ def _smooth_part(damping: float, cutoff: float) -> tuple[float, ...]:
 
     grid = np.linspace(-1, 1, 400)
     for degree in range(4, 31, 2):
-        series = chebyshev.chebinterpolate(function, degree)
+        series: FloatArray = chebyshev.chebinterpolate(function, degree)  # type: ignore[type-var]
         if np.abs(chebyshev.chebval(grid, series) - function(grid)).max() < 1e-10 * scale:
             return tuple(float(x) for x in chebyshev.cheb2poly(series)[::-1])
     found = f"a damping of {damping:g} /A over a cut-off of {cutoff:g} A is too strong"
@@ -100,7 +100,10 @@ def site_table(
     """
     n = len(species)
     start, stop = np.zeros((n, n), dtype=np.int64), np.zeros((n, n), dtype=np.int64)
-    own, other, pair, core = [], [], [], []
+    own: list[int] = []
+    other: list[int] = []
+    pair: list[tuple[float, ...]] = []
+    core: list[tuple[float, float]] = []
     for s in range(n):
         for t in range(s, n):
             start[s, t] = len(own)
@@ -118,9 +121,18 @@ def site_table(
     cutoff = coulomb.cutoff
     field = [1.0, 0.0, cutoff**2, coulomb.constant, coulomb.linear, coulomb.quadratic, 2 * coulomb.quadratic, 2 / cutoff**2, 12.0, 6.0]
     return SiteTable(
-        start, stop, np.array(own, dtype=np.int64), np.array(other, dtype=np.int64), (pairs[:, 0] != 0) | (pairs[:, 1] != 0),
-        pairs.astype(real), np.array(core, dtype=np.float64).reshape(-1, 2), math.isfinite(force_cap), real(COULOMB * coulomb.factor), np.array(field, dtype=real), np.array(coulomb.smooth, dtype=real),
-    )  # fmt: skip
+        start=start,
+        stop=stop,
+        own=np.array(own, dtype=np.int64),
+        other=np.array(other, dtype=np.int64),
+        dispersive=(pairs[:, 0] != 0) | (pairs[:, 1] != 0),
+        pair=pairs.astype(real),
+        core=np.array(core, dtype=np.float64).reshape(-1, 2),
+        capped=math.isfinite(force_cap),
+        coulomb=real(COULOMB * coulomb.factor),
+        field=np.array(field, dtype=real),
+        polynomial=np.array(coulomb.smooth, dtype=real),
+    )
 
 
 def site_charges(species: Sequence[Sequence[Nonbonded]], real: type[np.floating]) -> tuple[RealArray, IntArray]:

@@ -25,8 +25,8 @@ from halocline.topology import FloatArray, IntArray
 
 LANES = 8  # the last register is filled up with sites that are
 FAR = 1e4  # Å away
-_LENGTH = np.uint64(LENGTH)
-_ENERGY, _FACTOR, _CHARGE, _CORE = (np.uint64(row * LENGTH) for row in range(6, 10))
+_Y, _Z, _FX = np.uint64(LENGTH), np.uint64(2 * LENGTH), np.uint64(3 * LENGTH)
+_ENERGY, _FACTOR, _CHARGE = (np.uint64(row * LENGTH) for row in range(6, 9))
 _ONE, _LANES = np.uint64(1), np.uint64(LANES)
 
 
@@ -82,20 +82,22 @@ class Frame(NamedTuple):
 
     Attributes:
         rows: (n_rows,) selected molecules, ascending.
-        centres: (n_molecules, 4), Å, and the weight, zero for molecules that are not selected.
+        fractions: (n_molecules, 4) centre over the edges as integers that wrap around with the box, see :func:`fractions_of`.
+        unit: (4,) length of the unit of a fraction, Å.
+        weights: (n_molecules,), zero for molecules that are not selected.
         sites: (n_atoms, 3) relative to the centres, Å.
         rule: (3,) the factor of two molecules is rule[0] + rule[1] (w_a + w_b) + rule[2] w_a w_b.
-        edges: (3,), Å.
-        reach: Å, between centres.
+        square_reach: Å^2, between centres.
         start, neighbours: candidates, see :meth:`NeighbourList.candidates`.
     """
 
     rows: IntArray
-    centres: FloatArray
+    fractions: Any
+    unit: RealArray
+    weights: RealArray
     sites: RealArray
-    rule: FloatArray
-    edges: FloatArray
-    reach: float
+    rule: RealArray
+    square_reach: Any
     start: IntArray
     neighbours: RowArray
 
@@ -106,7 +108,7 @@ class Work(NamedTuple):
     scratch: RealArray
     near: RowArray
     shift: RealArray
-    forces: FloatArray
+    forces: RealArray
     energies: FloatArray
     capped: IntArray
     energy: FloatArray
@@ -135,27 +137,42 @@ def place(positions: FloatArray, share: FloatArray, molecules: Molecules, points
     return largest
 
 
+def fractions_of(points: FloatArray, edges: FloatArray, real: type[np.floating]) -> tuple[Any, RealArray]:
+    """Points of a periodic box as integers of the width of ``real`` whose range is the box, with a column of zeros, and their unit.
+
+    Args:
+        points: (n, 3), Å, wrapped or not.
+        edges: (3,), Å.
+        real: number type of the kernel.
+    """
+    integer = np.int32 if real is np.float32 else np.int64
+    span = 2.0 ** np.iinfo(integer).bits
+    fractions = np.zeros((len(points), 4), dtype=integer)
+    scaled = points / edges
+    fractions[:, :3] = ((scaled - np.floor(scaled) - 0.5) * span).astype(integer)
+    return fractions, np.append(edges / span, 0.0).astype(real)
+
+
 @njit(fastmath=FASTMATH, error_model="numpy", cache=True)
 def _pick(i: int, frame: Frame, near: RowArray, shift: RealArray) -> np.uint64:
     """Neighbours of molecule i within reach whose factor is not zero: number, index, (n, 4) displacement and factor."""
-    centres, neighbours = frame.centres, frame.neighbours
-    x, y, z, weight = centres[i, 0], centres[i, 1], centres[i, 2], centres[i, 3]
-    lx, ly, lz = frame.edges
-    ix, iy, iz = 1.0 / lx, 1.0 / ly, 1.0 / lz
-    constant, linear = frame.rule[0] + frame.rule[1] * weight, frame.rule[1] + frame.rule[2] * weight
-    square_reach = frame.reach * frame.reach
+    fractions, unit, neighbours, weights = frame.fractions, frame.unit, frame.neighbours, frame.weights
+    x, y, z = fractions[i, 0], fractions[i, 1], fractions[i, 2]
+    ux, uy, uz, square_reach, none = unit[0], unit[1], unit[2], frame.square_reach, unit[3]
+    constant, linear = frame.rule[0] + frame.rule[1] * weights[i], frame.rule[1] + frame.rule[2] * weights[i]
+    integer, real = fractions.dtype.type, unit.dtype.type
     n = np.uint64(0)
     for k in range(np.uint64(frame.start[i]), np.uint64(frame.start[i + 1])):
         j = np.uint64(neighbours[k])
-        dx, dy, dz = centres[j, 0] - x, centres[j, 1] - y, centres[j, 2] - z
-        dx -= lx * np.rint(dx * ix)
-        dy -= ly * np.rint(dy * iy)
-        dz -= lz * np.rint(dz * iz)
-        factor = constant + linear * centres[j, 3]
+        # The difference of two integers overflows exactly where the nearest image is another one.
+        dx = ux * real(integer(fractions[j, 0] - x))
+        dy = uy * real(integer(fractions[j, 1] - y))
+        dz = uz * real(integer(fractions[j, 2] - z))
+        factor = constant + linear * weights[j]
         # Written without a branch, which the processor could not predict: the next pair overwrites a rejected one.
         near[n] = neighbours[k]
         shift[n, 0], shift[n, 1], shift[n, 2], shift[n, 3] = dx, dy, dz, factor
-        n += np.uint64((dx * dx + dy * dy + dz * dz < square_reach) & (factor != 0.0))
+        n += np.uint64((dx * dx + dy * dy + dz * dz < square_reach) & (factor != none))
     return n
 
 
@@ -164,22 +181,24 @@ def _gather(
     near: RowArray, shift: RealArray, begin: np.uint64, n: np.uint64, kind: int, molecules: Molecules, sites: RealArray, s: RealArray
 ) -> np.uint64:
     """Lay out the sites of n neighbours of one species; returns how far first, second and further sites are apart."""
-    padded = (n + _LANES - _ONE) // _LANES * _LANES
-    place = np.uint64(0)
-    for b in range(molecules.n_sites[kind]):
-        charge = molecules.charges[kind, b]
-        for k in range(begin, begin + n):
-            atom = np.uint64(molecules.first[np.uint64(near[k])] + b)
-            s[place] = shift[k, 0] + sites[atom, 0]
-            s[place + _LENGTH] = shift[k, 1] + sites[atom, 1]
-            s[place + _LENGTH * np.uint64(2)] = shift[k, 2] + sites[atom, 2]
-            s[place + _FACTOR] = shift[k, 3]
-            s[place + _CHARGE] = charge
-            place += _ONE
-        for _ in range(padded - n):
-            s[place], s[place + _LENGTH], s[place + _LENGTH * np.uint64(2)] = FAR, FAR, FAR
-            s[place + _FACTOR], s[place + _CHARGE] = 0.0, 0.0
-            place += _ONE
+    n_sites, padded = molecules.n_sites[kind], (n + _LANES - _ONE) // _LANES * _LANES
+    for k in range(n):
+        first, place = np.uint64(molecules.first[np.uint64(near[begin + k])]), k
+        dx, dy, dz = shift[begin + k, 0], shift[begin + k, 1], shift[begin + k, 2]
+        for atom in range(first, first + np.uint64(n_sites)):
+            s[place] = dx + sites[atom, 0]
+            s[place + _Y] = dy + sites[atom, 1]
+            s[place + _Z] = dz + sites[atom, 2]
+            place += padded  # type: ignore[assignment]
+        s[k + _FACTOR] = shift[begin + k, 3]
+    for b in range(n_sites):
+        base, charge = np.uint64(b) * padded, molecules.charges[kind, b]
+        for place in range(base + n, base + padded):
+            s[place], s[place + _Y], s[place + _Z], s[place + _FACTOR] = FAR, FAR, FAR, 0.0
+        for k in range(padded):
+            s[base + k + _CHARGE] = charge
+            s[base + k + _FACTOR] = s[k + _FACTOR]
+    place = np.uint64(n_sites) * padded  # type: ignore[assignment]
     for row in range(3, 7):
         s[row * LENGTH : row * LENGTH + place] = 0.0
     return padded
@@ -206,7 +225,7 @@ def _interact(
         x, y, z = sites[first + a, 0], sites[first + a, 1], sites[first + a, 2]
         inner, fx, fy, fz = 0.0, 0.0, 0.0, 0.0
         if table.capped:
-            _set_cores(s, n, a, low, high, table)
+            _set_cores(s, n, a, low, high, table)  # type: ignore[arg-type]
         charge = table.coulomb * molecules.charges[kind, a]
         if charge != 0 and charged[1] > charged[0]:
             gx, gy, gz, hits = site_pairs.charges(s, charged[0], charged[1], x, y, z, charge, table.field)
@@ -232,18 +251,17 @@ def _interact(
 @njit(error_model="numpy", cache=True)
 def _scatter(
     near: RowArray, shift: RealArray, begin: np.uint64, n: np.uint64, padded: np.uint64, kind: int, molecules: Molecules, s: RealArray,
-    forces: FloatArray, energies: FloatArray,
+    forces: RealArray, energies: FloatArray,
 ) -> tuple[float, float]:  # fmt: skip
     """Add forces on the neighbours and half of the pair energies to them; returns the other halves, and the scaled energy."""
-    n_sites, place = molecules.n_sites[kind], np.uint64(0)
-    for b in range(n_sites):
-        place = np.uint64(b) * padded
-        for k in range(begin, begin + n):
-            atom = np.uint64(molecules.first[np.uint64(near[k])] + b)
-            forces[atom, 0] += s[place + _LENGTH * np.uint64(3)]
-            forces[atom, 1] += s[place + _LENGTH * np.uint64(4)]
-            forces[atom, 2] += s[place + _LENGTH * np.uint64(5)]
-            place += _ONE
+    n_sites = molecules.n_sites[kind]
+    for k in range(n):
+        first, place = np.uint64(molecules.first[np.uint64(near[begin + k])]), k + _FX
+        for atom in range(first, first + np.uint64(n_sites)):
+            forces[atom, 0] += s[place]
+            forces[atom, 1] += s[place + _Y]
+            forces[atom, 2] += s[place + _Z]
+            place += padded
     half, scaled = 0.0, 0.0
     for k in range(n):
         energy, place = 0.0, k + _ENERGY
