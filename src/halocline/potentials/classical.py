@@ -83,7 +83,7 @@ class ClassicalMolecules(Potential):
         require_room(self.cutoff, self._edges)
         self._order = np.argsort(topology.molecule_species, kind="stable")
         species = topology.molecule_species[self._order]
-        sets = [self._sites_of(name) for name in topology.species]
+        sets = [self.sites_of(name) for name in topology.species]
         counts = np.bincount(species, minlength=len(sets))
         n_sites = np.array([len(sites) for sites in sets], dtype=np.int64)
         sizes = np.diff(topology.offsets)[self._order]
@@ -99,7 +99,8 @@ class ClassicalMolecules(Potential):
         self._share = topology.masses / topology.molecule_masses[topology.molecule_of_atom]
         self.reset()
 
-    def _sites_of(self, name: str) -> Sequence[Nonbonded]:
+    def sites_of(self, name: str) -> Sequence[Nonbonded]:
+        """Parameters of the sites of a species, in the order of its atoms."""
         where = type(self).__name__
         if self.parameters is not None:
             if name not in self.parameters:
