@@ -136,7 +136,8 @@ def density_at_chemical_potential(
 
     mu is relative to the ideal gas of the same molecules at the density n_ref and the same temperature; the thermal wavelength
     and everything within molecules cancel. The line that is followed is fitted to the last evaluations by their errors, so that
-    noise does not throw it about. With two phases the bracket decides which density is found. It ends when the uncertainty of the function, or ``tolerance``, is larger than the next step.
+    noise does not throw it about. With two phases the bracket decides which density is found. It ends when the uncertainty of
+    the function, or ``tolerance``, is larger than the next step.
 
     Args:
         target: mu, eV.

@@ -106,7 +106,7 @@ def kirkwood(
             mover = make_mover(state, step, temperature, friction, seed + k)
             series: list[tuple[float, float]] = []
 
-            def look(positions: FloatArray, w: float = float(w), series: list[tuple[float, float]] = series) -> None:
+            def look(positions: FloatArray, w: float = float(w), series: list[tuple[float, float]] = series, state: State = state) -> None:
                 series.append(_measure(replace(state, positions=positions), fine, coarse, w, temperature))
 
             potential = float(w) * fine + float(1 - w) * coarse

@@ -114,7 +114,7 @@ class ClassicalMolecules(Potential):
     def pair_force(self, first: IntArray, second: IntArray, distance: FloatArray) -> FloatArray:
         """(n,) repulsion between pairs of atoms of different molecules at distances in Å, eV/Å."""
         if self._forces is None:
-            sets = [self._sites_of(name) for name in self._topology.species]
+            sets = [self.sites_of(name) for name in self._topology.species]
             self._forces = PairForces(sets, self._topology, self.coulomb, self.force_cap, self.mixing)
         return self._forces(first, second, distance)
 
