@@ -130,7 +130,7 @@ class NeighbourList:
         reach = self.cutoff + self.skin
         wrapped = positions - np.floor(positions / self.edges) * self.edges
         if self.margin > 0 and not candidates.all():
-            candidates = candidates | _beside(wrapped, selected, self.edges, self.margin)
+            candidates = candidates | beside(wrapped, selected, self.edges, self.margin)
         sites = np.flatnonzero(candidates)
         n_cells = np.maximum(1, np.floor(self.edges / reach)).astype(np.int64)
         density = len(sites) / self.edges.prod()
@@ -187,7 +187,7 @@ def _is_stale(
 
 
 @njit(cache=True, error_model="numpy")
-def _beside(wrapped: FloatArray, selected: BoolArray, edges: FloatArray, margin: float) -> BoolArray:
+def beside(wrapped: FloatArray, selected: BoolArray, edges: FloatArray, margin: float) -> BoolArray:
     """Sites that share a cell of edge ``margin``, or the face, edge or corner of one, with a selected site."""
     shape = np.maximum(1, np.floor(edges / margin)).astype(np.int64)
     cells = np.minimum((wrapped / edges * shape).astype(np.int64), shape - 1)
