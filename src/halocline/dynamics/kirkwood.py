@@ -11,13 +11,17 @@ smooth, and a few Gauss-Legendre points, which never touch the end, suffice.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.polynomial import Legendre
 
 from halocline.adress.chemical_potential import Term
+from halocline.adress.compensation import FreeEnergyCompensation
 from halocline.dynamics.bulk import molecular_pressure
 from halocline.dynamics.nvt import make_mover, run
+from halocline.dynamics.rigid_bodies import Lengths
 from halocline.dynamics.statistics import mean_and_error
 from halocline.errors import RunFailure, UserError
 from halocline.potentials.base import Potential
@@ -29,6 +33,8 @@ SHRINK = 1.0 / 12.0
 """Exponent with which the time step follows the size of a repulsive core of weight w."""
 SHORTEST = 0.25
 """Of the time step."""
+N_KNOTS = 33
+"""Of a compensation table."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +42,13 @@ class KirkwoodResult:
     """Free-energy difference of two potentials at one density.
 
     Attributes:
+        power: of w = s^power.
         free_energy: DF/N, eV: f_ex of the fine potential when the coarse one is an ideal gas.
         weights: (n,) w of the runs. quadrature: (n,) their shares of the integral over w.
         integrand, integrand_errors: (n,) < V_AT - V_CG >_w / N, eV.
         pressures, pressure_errors: (n,) eV/Å^3.
         state: last configuration, at the largest weight.
+        power: of w = s^power.
     """
 
     free_energy: Term
@@ -51,6 +59,26 @@ class KirkwoodResult:
     pressures: FloatArray
     pressure_errors: FloatArray
     state: State
+    power: int = 1
+
+    def table(self, species: str, density: float) -> FreeEnergyCompensation:
+        """Gibbs compensation DH(w) = DF(w)/N + [p(w) - p(0)]/n of a liquid of one species; flat density in Hamiltonian AdResS.
+
+        DF and p are polynomials of s through the runs. The slope at w = 0, infinite for an ideal gas, is that of the first knot.
+
+        Args:
+            species: its name.
+            density: molecules/Å^3.
+        """
+        s, degree = self.weights ** (1.0 / self.power), len(self.weights) - 1
+        slope_of_s = Legendre.fit(s, self.integrand * self.power * s ** (self.power - 1), degree, domain=[0.0, 1.0])
+        pressure = Legendre.fit(s, self.pressures, min(degree, 4), domain=[0.0, 1.0])
+        free_energy = slope_of_s.integ()
+        grid = np.linspace(0.0, 1.0, N_KNOTS)
+        values = free_energy(grid) - free_energy(0.0) + (pressure(grid) - pressure(0.0)) / density
+        by_s = slope_of_s(grid[1:]) + pressure.deriv()(grid[1:]) / density
+        slopes = by_s / (self.power * grid[1:] ** (self.power - 1))
+        return FreeEnergyCompensation((species,), grid**self.power, np.append(slopes[0], slopes)[None], values[None])
 
 
 def weight_grid(n: int, power: int) -> tuple[FloatArray, FloatArray]:
@@ -81,6 +109,7 @@ def kirkwood(
     sample: int = 10,
     seed: int = 0,
     progress: Progress | None = None,
+    rigid: Mapping[str, Lengths] | None = None,
 ) -> KirkwoodResult:
     """Runs at a series of weights, from the smallest to the largest, each beginning where the last one ended.
 
@@ -92,6 +121,7 @@ def kirkwood(
         steps: of each run; the first fraction ``discard`` is equilibration.
         n_weights, power: see :func:`weight_grid`.
         sample: steps between samples.
+        rigid: distances of rigid species, see :func:`halocline.dynamics.nvt.rigid_lengths`.
 
     Raises:
         RunFailure: a run blew up, or gave no error.
@@ -103,7 +133,7 @@ def kirkwood(
     with (progress or Silent()).task("Kirkwood integration", n_weights * steps) as bar:
         for k, w in enumerate(weights):
             step = timestep * max(SHORTEST, float(w) ** SHRINK)
-            mover = make_mover(state, step, temperature, friction, seed + k)
+            mover = make_mover(state, step, temperature, friction, seed + k, rigid)
             series: list[tuple[float, float]] = []
 
             def look(positions: FloatArray, w: float = float(w), series: list[tuple[float, float]] = series, state: State = state) -> None:
@@ -119,7 +149,7 @@ def kirkwood(
     if not np.isfinite(errors).all():
         raise RunFailure("a run has too few samples for an error", "Kirkwood integration", "Take more steps.")
     value, error = float(quadrature @ integrand), float(np.sqrt((quadrature**2) @ errors**2))
-    return KirkwoodResult(Term(value, error), weights, quadrature, integrand, errors, pressures, pressure_errors, state)
+    return KirkwoodResult(Term(value, error), weights, quadrature, integrand, errors, pressures, pressure_errors, state, power)
 
 
 def _measure(state: State, fine: Potential, coarse: Potential, w: float, temperature: float) -> tuple[float, float]:

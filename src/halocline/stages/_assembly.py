@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import time
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 
 from halocline import registry
 from halocline.adress.coupling.base import Coupling
+from halocline.adress.coupling.make import make_coupling
 from halocline.adress.regions import BoolArray, Regions
 from halocline.adress.thermodynamic_force import ThermodynamicForce
 from halocline.config.study import Study
@@ -33,6 +33,8 @@ from halocline.potentials.intramolecular import Intramolecular
 from halocline.potentials.learned import LearnedAtoms, LearnedBeads
 from halocline.progress import Progress
 from halocline.stages._classical import classical_coarse, classical_fine, has_table, mover_factory, parameters_hash
+from halocline.stages._compensation import FILE as COMPENSATION
+from halocline.stages._compensation import freeze, is_compensated
 from halocline.stages.base import Context
 from halocline.state import State
 from halocline.systems.packing import composition, study_edges
@@ -63,14 +65,11 @@ def coarse_of(context: Context) -> Potential:
 
 def coupling_of(context: Context) -> Coupling:
     """The coupling of the open run, not yet bound."""
-    return make_coupling(context.study, fine_of(context), coarse_of(context))
-
-
-def make_coupling(study: Study, fine: Potential, coarse: Potential) -> Coupling:
-    """The coupling of a study; arguments of its constructor that are keys of the section are taken from there."""
-    kind: type[Coupling] = registry.get("couplings", study.coupling.name, "study file: coupling.name")
-    wanted = inspect.signature(kind).parameters.keys() & type(study.coupling).model_fields.keys() - {"name"}
-    return kind(fine, coarse, **{key: getattr(study.coupling, key) for key in wanted})
+    coupling = make_coupling(context.study.coupling, fine_of(context), coarse_of(context))
+    if is_compensated(context.study):
+        own = context.folder / COMPENSATION
+        freeze(coupling, own if own.exists() else context.file("calibrate", "compensation"))
+    return coupling
 
 
 def integrator_of(study: Study, points: bool = False) -> MoverFactory | None:
@@ -148,6 +147,9 @@ def force_settings(context: Context) -> dict[str, Any]:
     return {
         "coupling": study.coupling.name,
         "reservoir": study.coupling.reservoir,
+        "reservoir_steps": study.coupling.reservoir_steps,
+        "compensation": study.coupling.compensation if is_compensated(study) else "none",
+        "delta_weight": study.coupling.delta_weight,
         "friction": list(open_thermostat(study).friction),
         "force_cap": study.dynamics.force_cap,
         "timestep": study.dynamics.timestep,
@@ -255,14 +257,17 @@ def read_open_start(path: Path) -> OpenStart:
 
 
 def open_simulation(
-    context: Context, start: State, inside: BoolArray | None, force: ThermodynamicForce, seed: int, hooks: list[Hook], equilibration: int
-) -> Simulation:
-    """The open system, bound and ready."""
-    coupling = coupling_of(context)
+    context: Context, start: State, inside: BoolArray | None, force: ThermodynamicForce, seed: int, hooks: list[Hook], equilibration: int,
+    coupling: Coupling | None = None,
+) -> Simulation:  # fmt: skip
+    """The open system, bound and ready; ``coupling`` unless it is that of the study."""
+    coupling = coupling_of(context) if coupling is None else coupling
     regions, thermostat = regions_of(context.study, coupling.fine.interaction_range), open_thermostat(context.study)
-    make = integrator_of(context.study, coupling.coarse.centres_only and not coupling.is_weighted)
+    make = integrator_of(context.study, coupling.coarse.centres_only and not coupling.sees_outside)
     mover = make(start, thermostat.timestep, thermostat.temperature, seed) if make else None
-    return Simulation(start, coupling, regions, thermostat, force, seed, "open", inside, hooks, equilibration, integrator=mover)
+    every = context.study.coupling.reservoir_steps
+    arguments = (start, coupling, regions, thermostat, force, seed, "open", inside, hooks, equilibration)
+    return Simulation(*arguments, integrator=mover, reservoir_steps=every)
 
 
 def run_open(context: Context, start: OpenStart, force: ThermodynamicForce, path: Path, hooks: list[Hook]) -> tuple[Simulation, float]:

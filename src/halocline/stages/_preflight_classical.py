@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 from halocline import registry
+from halocline.adress.coupling.make import make_coupling
 from halocline.adress.regions import Regions
 from halocline.config.study import Study
 from halocline.errors import UserError
 from halocline.molecules.base import build_topology
 from halocline.potentials.base import Zero
-from halocline.stages._assembly import make_coupling
 from halocline.stages._classical import classical_fine, has_table, is_flexible, species_of, within_molecules
 from halocline.systems.packing import composition, study_edges
 from halocline.topology import FloatArray, Topology
@@ -68,7 +68,7 @@ def check_reservoir(study: Study) -> None:
     fine = classical_fine(study)
     try:
         # Constructors of couplings that scale energies refuse potentials that have none to scale.
-        make_coupling(study, fine, within_molecules(study) or Zero())
+        make_coupling(study.coupling, fine, within_molecules(study) or Zero())
     except UserError as error:
         raise UserError(error.what, "study file: coupling.name", error.remedy) from error
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from halocline.adress.coupling.make import make_coupling
 from halocline.adress.force_start import start_from_file
 from halocline.adress.regions import Regions
 from halocline.adress.thermodynamic_force import ThermodynamicForce
@@ -43,6 +44,10 @@ from halocline.stages._assembly import (
 )
 from halocline.stages._calibration_figures import convergence_figure, force_figure, integral_figure, profile_figure
 from halocline.stages._classical import step_seconds
+from halocline.stages._compensation import FILE as COMPENSATION
+from halocline.stages._compensation import balance, integrate_compensation, is_compensated, measure_compensation
+from halocline.stages._compensation import figure as compensation_figure
+from halocline.stages._compensation import numbers as compensation_numbers
 from halocline.stages.base import Context, Cost, Stage
 from halocline.state import State
 from halocline.topology import FloatArray
@@ -92,6 +97,8 @@ class CalibrateStage(Stage):
         pressures, start = _bulk_runs(context)
         force, origin = first_force(study, regions, start, pressures)
         first = force.tables.copy()
+        if is_compensated(study):
+            start = _compensate(context, start, force)
         build = functools.partial(build_window, dataclasses.replace(context, progress=Silent()))
         outcome = calibrate(build, start, regions, force, settings_of(study), context.folder, context.progress, study.execute.workers)
         details = {
@@ -104,6 +111,10 @@ class CalibrateStage(Stage):
         outcome.force.save(context.folder / "thermodynamic_force.json", force_settings(context), details)
         write_open_start(context.folder / "state.h5", OpenStart(outcome.state, outcome.inside))
         result = _result(study, regions, outcome, pressures, first, density_of(start))
+        if is_compensated(study):
+            result.numbers += compensation_numbers(balance(context.folder, outcome))
+            result.figures.append(compensation_figure(context.folder))
+            result.files["compensation"] = COMPENSATION
         warning = tension_warning(pressures)
         if warning is not None:
             context.progress.log(f"warning: {warning}")
@@ -119,6 +130,18 @@ class CalibrateStage(Stage):
         replicas = f", {section.replicas} replicas of each" if section.replicas > 1 else ""
         words = f"two bulk runs of {section.bulk / 1e3:g} ps, at most {section.iterations} windows of {section.window / 1e3:g} ps{replicas}"
         return Cost(steps_of(study, time) * step, words)
+
+
+def _compensate(context: Context, start: State, force: ThermodynamicForce) -> State:
+    """Measure the free-energy compensation, and start the calibration where that ended."""
+    study = context.study
+    if study.coupling.compensation == "kirkwood":
+        return integrate_compensation(study, start, fine_of(context), coarse_of(context), context.folder, context.progress)
+    section = study.coupling.model_copy(update={"compensation": "on-the-fly"})
+    coupling = make_coupling(section, fine_of(context), coarse_of(context))
+    simulation = open_simulation(context, start, None, force, study.system.seed + 50, [], 0, coupling)
+    window, every = steps_of(study, study.calibration.window), steps_of(study, study.dynamics.checkpoint)
+    return measure_compensation(simulation, window, context.folder, every, context.progress)
 
 
 def build_window(context: Context, task: WindowTask, hooks: list[Hook]) -> Simulation:

@@ -28,6 +28,7 @@ class Coupling(ABC):
         name: word used in study files.
         is_hamiltonian: whether forces are the gradient of the energy at fixed membership.
         conserves_momentum: whether the forces add up to zero where those of the potentials do.
+        sees_outside: whether molecules outside S1 feel the fine potential, so that their orientation matters.
         is_weighted: whether energy and forces depend on the smooth weights, and so on every move of the regions.
         depends_on_levels: whether molecules of AT and Δ are treated differently, so that crossings between them make the energy jump.
     """
@@ -36,6 +37,7 @@ class Coupling(ABC):
     summary: ClassVar[str] = ""
     is_hamiltonian: ClassVar[bool] = True
     conserves_momentum: ClassVar[bool] = True
+    sees_outside: ClassVar[bool] = False
     is_weighted: ClassVar[bool] = False
     depends_on_levels: bool = False
 
