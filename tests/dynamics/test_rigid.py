@@ -10,8 +10,8 @@ import pytest
 from scipy import stats
 
 from halocline.dynamics.noise import DENSITY, WIDTH, fill_normal, hash_counter
-from halocline.dynamics.rigid import RigidIntegrator, rigid_velocities
-from halocline.dynamics.rigid_bodies import reference_lengths
+from halocline.dynamics.rigid import RigidIntegrator
+from halocline.dynamics.rigid_bodies import reference_lengths, rigid_velocities
 from halocline.errors import RunFailure, UserError
 from halocline.molecules.base import Molecule, build_topology
 from halocline.molecules.spce import SPCE

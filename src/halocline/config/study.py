@@ -179,7 +179,7 @@ class Calibration(Section):
 
     window: Time = key("4 ps", "Length of one iteration.", gt=0)
     discard: Fraction = key("30 %", "First part of each window that is dropped.", ge=0)
-    iterations: PositiveInt = key(6, "Largest number of iterations.")
+    iterations: PositiveInt = key(6, "Budget of iterations, in windows of this length; a window doubled for its noise takes two.")
     tolerance: Fraction = key("3 %", "Largest accepted deviation of the mean density in AT and of 3 A blocks in the layer.", gt=0)
     bin: Length = key("0.5 A", "Bin of the density profile and the table.", gt=0)
     smoothing: Length = key("1 A", "Standard deviation of the Gaussian that smooths the profile.", ge=0)

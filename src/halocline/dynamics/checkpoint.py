@@ -16,7 +16,7 @@ from halocline.errors import RunFailure
 from halocline.files import read_arrays, write_arrays
 from halocline.potentials.base import Evaluation
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 def previous_path(path: Path) -> Path:
@@ -41,6 +41,7 @@ def write_checkpoint(simulation: Simulation, path: Path) -> None:
         "model_forces": evaluation.forces,
         "forces": simulation.forces,
         "model_capped": evaluation.capped,
+        "model_sites": evaluation.sites,
         "energy_sums": simulation.energy_sums,
         "degree_sums": simulation.degree_sums,
         **simulation.ledger.to_arrays(),
@@ -88,7 +89,7 @@ def _restore(simulation: Simulation, arrays: dict[str, np.ndarray]) -> None:
     simulation.integrator.restore(arrays)
     simulation.steps = int(arrays["steps"])
     energy, force_energy, simulation.reservoir_energy = arrays["energy"].tolist()
-    evaluation = Evaluation(energy, arrays["model_forces"], None, arrays["model_capped"])
+    evaluation = Evaluation(energy, arrays["model_forces"], None, arrays["model_capped"], arrays["model_sites"])
     simulation.restore(evaluation, force_energy, arrays["forces"], arrays["inside"])
     simulation.energy_sums, simulation.degree_sums = arrays["energy_sums"], arrays["degree_sums"]
     simulation.ledger = HeatLedger.from_arrays(arrays)

@@ -219,9 +219,15 @@ def half_rotation(jxx, jxy, jxz, jyy, jyz, jzz, gx, gy, gz):  # type: ignore[no-
         # Derivative: c J - (J s) s^T/c - [J s]× + [s]× J.
         qx, qy, qz = kx / c, ky / c, kz / c
         dx, dy, dz = _solve(
-            c * jxx - qx * sx + sy * jxz - sz * jxy, c * jxy - qx * sy + kz + sy * jyz - sz * jyy, c * jxz - qx * sz - ky + sy * jzz - sz * jyz,
-            c * jxy - qy * sx - kz + sz * jxx - sx * jxz, c * jyy - qy * sy + sz * jxy - sx * jyz, c * jyz - qy * sz + kx + sz * jxz - sx * jzz,
-            c * jxz - qz * sx + ky + sx * jxy - sy * jxx, c * jyz - qz * sy - kx + sx * jyy - sy * jxy, c * jzz - qz * sz + sx * jyz - sy * jxz,
+            c * jxx - qx * sx + sy * jxz - sz * jxy,
+            c * jxy - qx * sy + kz + sy * jyz - sz * jyy,
+            c * jxz - qx * sz - ky + sy * jzz - sz * jyz,
+            c * jxy - qy * sx - kz + sz * jxx - sx * jxz,
+            c * jyy - qy * sy + sz * jxy - sx * jyz,
+            c * jyz - qy * sz + kx + sz * jxz - sx * jzz,
+            c * jxz - qz * sx + ky + sx * jxy - sy * jxx,
+            c * jyz - qz * sy - kx + sx * jyy - sy * jxy,
+            c * jzz - qz * sz + sx * jyz - sy * jxz,
             fx, fy, fz,
         )  # fmt: skip
         sx, sy, sz = sx - dx, sy - dy, sz - dz

@@ -11,9 +11,32 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 
+from halocline.errors import UserError
 from halocline.topology import FloatArray, IntArray
+from halocline.units import BOLTZMANN
 
 _IN, _OUT, _MIXED = range(3)
+
+
+def needed_friction(power: float, n_molecules_in_layer: float, rise: float) -> float:
+    """Langevin friction in 1/fs that removes a heating power at a given rise of temperature.
+
+    A friction gamma takes gamma f k (T - T0) out of f degrees of freedom; with the three of every centre of mass in the layer
+
+        gamma > P / (3 k N dT).
+
+    Args:
+        power: of the changes of membership, eV/fs; cooling needs no friction.
+        n_molecules_in_layer: N, molecules in Δ.
+        rise: accepted dT, K.
+
+    Raises:
+        UserError: no molecules, no rise, or a power that is not known.
+    """
+    if not (n_molecules_in_layer > 0 and rise > 0 and math.isfinite(power)):
+        what = f"no friction follows from {power:g} eV/fs, {n_molecules_in_layer:g} molecules in the layer and a rise of {rise:g} K"
+        raise UserError(what, "needed friction", "Give a finite power, a number of molecules and a rise above zero.")
+    return max(0.0, power) / (3.0 * BOLTZMANN * n_molecules_in_layer * rise)
 
 
 @dataclass
@@ -29,7 +52,8 @@ class HeatLedger:
         net: members gained by S1.
         thermostat: (3,) work of the thermostat on atoms of AT, Δ and reservoir, eV.
         capped: (3,) capped pairs by region; a pair between two regions counts half in each.
-        external: work of regions that move and of tables that change, eV.
+        external: work of regions that move, of tables that change, and what the forces of a coupling without Hamiltonian leave out, eV.
+        inner: jumps of steps in which molecules crossed between AT and Δ only, for couplings that treat the two differently, eV.
     """
 
     start: float = 0.0
@@ -41,20 +65,25 @@ class HeatLedger:
     thermostat: FloatArray = field(default_factory=lambda: np.zeros(3))
     capped: FloatArray = field(default_factory=lambda: np.zeros(3))
     external: float = 0.0
+    inner: float = 0.0
 
     @property
     def total_heat(self) -> float:
         """Sum of all jumps, eV."""
-        return float(self.heat.sum())
+        return float(self.heat.sum()) + self.inner
 
     @property
     def flips(self) -> int:
         """Changes of membership."""
         return int(self.molecules.sum())
 
-    def book_jump(self, jump: float, entered: int, left: int) -> None:
-        """Book one change of membership, ``jump`` in eV; without one, the work of regions that moved."""
+    def book_jump(self, jump: float, entered: int, left: int, relabelled: bool = False) -> None:
+        """Book one change of membership, ``jump`` in eV; without one, that of molecules ``relabelled`` between AT and Δ, or else the
+        work of regions that moved."""
         if not entered and not left:
+            if relabelled:
+                self.inner += jump
+                return
             self.external += jump
             return
         kind = _MIXED if entered and left else _IN if entered else _OUT
@@ -89,7 +118,8 @@ class HeatLedger:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> HeatLedger:
-        ledger = cls(start=float(arrays["ledger.start"]), net=int(arrays["ledger.net"]), external=float(arrays["ledger.external"]))
+        ledger = cls(float(arrays["ledger.start"]), net=int(arrays["ledger.net"]))
+        ledger.external, ledger.inner = float(arrays["ledger.external"]), float(arrays["ledger.inner"])
         for name in ("heat", "squares", "steps", "molecules", "thermostat", "capped"):
             setattr(ledger, name, arrays[f"ledger.{name}"].copy())
         return ledger

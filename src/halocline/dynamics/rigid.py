@@ -20,14 +20,12 @@ are needed: it *sleeps* and *wakes*. Kinetic energies that change in doing so ar
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from halocline.dynamics import rigid_moves as moves
-from halocline.dynamics.constraints import TRIANGLE_PARAMETERS
-from halocline.dynamics.rigid_bodies import Lengths, put_into_shape, reference_geometry, triangle
+from halocline.dynamics.rigid_bodies import Lengths, species_tables
 from halocline.errors import RunFailure, UserError
 from halocline.topology import FloatArray, IntArray, Topology
 from halocline.units import ACCELERATION, thermal_energy
@@ -35,27 +33,6 @@ from halocline.units import ACCELERATION, thermal_energy
 WHERE = "rigid dynamics"
 THREADED = 4096
 """Molecules from which on several threads share the work."""
-ModeArray = NDArray[np.int8]
-
-
-@dataclass(frozen=True)
-class _Species:
-    """Tables over species for the compiled loops; see :mod:`halocline.dynamics.rigid_moves`.
-
-    Attributes:
-        modes: (n_species,) natural mode. corners, triangles: of water-like species.
-        sites, lengths: pairs of all other rigid species, those of s in rows ``starts[s]:starts[s + 1]``.
-        reference: geometries of rigid species and single atoms, in rows ``places[s]`` on.
-    """
-
-    modes: ModeArray
-    corners: IntArray
-    triangles: FloatArray
-    sites: IntArray
-    lengths: FloatArray
-    starts: IntArray
-    reference: FloatArray
-    places: IntArray
 
 
 class RigidIntegrator:
@@ -93,9 +70,10 @@ class RigidIntegrator:
         self.velocities = np.array(velocities, dtype=np.float64, order="C")
         self._inverse = 1.0 / topology.masses
         self._rate = np.repeat(0.5 * timestep * ACCELERATION * self._inverse, 3)
+        self._point_rate = 0.5 * timestep * ACCELERATION / topology.molecule_masses
         self._offsets, self._kinds = topology.offsets.astype(np.int64), topology.molecule_species.astype(np.int64)
         self._masses, self._molecule_masses = topology.masses.astype(np.float64), topology.molecule_masses.astype(np.float64)
-        self._species = self._shapes(rigid, lengths)
+        self._species = species_tables(topology, self.positions, rigid, lengths)
         self._natural = self._species.modes[self._kinds]
         self._sizes = np.diff(self._offsets)
         self._modes = self._natural.copy()
@@ -111,35 +89,6 @@ class RigidIntegrator:
         self._work = np.zeros(topology.n_molecules)
         self.set_friction(np.zeros(topology.n_atoms))
 
-    def _shapes(self, rigid: Sequence[bool], lengths: Sequence[Lengths]) -> _Species:
-        """Tables of the species; puts molecules into shape."""
-        topology, n = self.topology, len(self.topology.species)
-        modes, corners, triangles = np.zeros(n, dtype=np.int8), np.zeros((n, 3), dtype=np.int64), np.zeros((n, TRIANGLE_PARAMETERS))
-        pairs: list[list[tuple[int, int, float]]] = [[] for _ in range(n)]
-        references: list[FloatArray] = []
-        for s in range(n):
-            members = np.flatnonzero(self._kinds == s)
-            size = int(topology.offsets[members[0] + 1] - topology.offsets[members[0]]) if len(members) else 0
-            references.append(np.zeros((size, 3)))
-            if not rigid[s] or size < 2:
-                continue
-            atoms = topology.offsets[members][:, None] + np.arange(size)
-            masses, name = topology.masses[atoms[0]], topology.species[s]
-            references[s] = reference_geometry(lengths[s], masses, self.positions[atoms[0]], name)
-            self.positions[atoms] = put_into_shape(self.positions[atoms], references[s], masses, name)
-            found = triangle(references[s], masses)
-            modes[s] = moves.BODY if found is None else moves.TRIANGLE
-            if found is None:
-                pairs[s] = list(lengths[s])
-            else:
-                corners[s], triangles[s] = found
-        flat = [pair for species in pairs for pair in species]
-        sites = np.array([pair[:2] for pair in flat], dtype=np.int64).reshape(-1, 2)
-        starts = np.concatenate([[0], np.cumsum([len(species) for species in pairs])]).astype(np.int64)
-        places = np.concatenate([[0], np.cumsum([len(points) for points in references])[:-1]]).astype(np.int64)
-        table = np.array([pair[2] for pair in flat], dtype=np.float64)
-        return _Species(modes, corners, triangles, sites, table, starts, np.concatenate(references), places)
-
     @property
     def coordinates(self) -> FloatArray:
         """(n_atoms, 3) positions, Å; treat as read-only."""
@@ -149,6 +98,11 @@ class RigidIntegrator:
     def velocity_array(self) -> FloatArray:
         """(n_atoms, 3) velocities, Å/fs."""
         return self.velocities
+
+    @property
+    def can_be_points(self) -> NDArray[np.bool_]:
+        """(n_molecules,) rigid molecules and single atoms."""
+        return (self._natural != moves.FREE) | (self._sizes == 1)
 
     @property
     def degrees(self) -> FloatArray:
@@ -180,7 +134,7 @@ class RigidIntegrator:
         table, move = self._species, moves.kick_threaded if self._threaded else moves.kick
         move(
             self._blocks, self.positions, self.velocities, force, self.velocities.reshape(-1), force.reshape(-1), self._rate,
-            self._offsets, self._modes, self._kinds, self._masses, self._molecule_masses, table.corners, table.triangles,
+            self._point_rate, self._offsets, self._modes, self._kinds, self._masses, table.corners, table.triangles,
         )  # fmt: skip
 
     def drift(self) -> None:
@@ -192,7 +146,8 @@ class RigidIntegrator:
         table, move = self._species, moves.fly_threaded if self._threaded else moves.fly
         lost = move(
             self._blocks, self.positions, self.velocities, self.positions.reshape(-1), self.velocities.reshape(-1),
-            0.5 * self.timestep, self._offsets, self._modes, self._kinds, self._masses, self._inverse, table.corners, table.triangles, table.sites, table.lengths, table.starts,
+            0.5 * self.timestep, self._offsets, self._modes, self._kinds, self._masses, self._inverse,
+            table.corners, table.triangles, table.sites, table.lengths, table.starts,
         )  # fmt: skip
         if lost:
             what = f"{lost} molecules have no position any more: forces are not finite, or rigid molecules turned too far in one step"
@@ -320,22 +275,3 @@ class RigidIntegrator:
         self._modes = np.where(self.points & (self._natural != moves.FREE), moves.POINT, self._natural).astype(np.int8)
         self._set_degrees()
         self.set_generator_state(arrays["random"])
-
-
-def rigid_velocities(
-    topology: Topology, positions: FloatArray, rigid: Sequence[bool], temperature: float, generator: np.random.Generator
-) -> FloatArray:
-    """(n_atoms, 3) Maxwell-Boltzmann velocities in Å/fs on the constraints of rigid species, without total momentum.
-
-    A Gaussian velocity of every atom, projected onto the rigid motions, has the distribution of the rigid body.
-
-    Args:
-        positions: (n_atoms, 3), Å; molecules of rigid species in their shape.
-        temperature: K.
-    """
-    speeds = np.sqrt(thermal_energy(temperature) * ACCELERATION / topology.masses)
-    velocities = generator.normal(size=(topology.n_atoms, 3)) * speeds[:, None]
-    bodies = np.array(rigid, dtype=bool)[topology.molecule_species] & (np.diff(topology.offsets) > 1)
-    modes = np.where(bodies, moves.BODY, moves.FREE).astype(np.int8)
-    moves.project(np.ascontiguousarray(positions, dtype=np.float64), velocities, topology.offsets, modes, topology.masses)
-    return velocities - (topology.masses[:, None] * velocities).sum(0) / topology.masses.sum()

@@ -1,18 +1,22 @@
-"""Shapes of rigid molecules: from lengths to a reference geometry, and molecules put into it."""
+"""Shapes of rigid molecules: from lengths to a reference geometry, molecules put into it, and velocities that fit it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+from halocline.dynamics import rigid_moves as moves
 from halocline.dynamics.constraints import TRIANGLE_PARAMETERS
 from halocline.errors import UserError
-from halocline.topology import FloatArray, IntArray
+from halocline.topology import FloatArray, IntArray, Topology
+from halocline.units import ACCELERATION, thermal_energy
 
 Lengths = Sequence[tuple[int, int, float]]
 """(i, j, Å) for pairs of sites of one species."""
+ModeArray = NDArray[np.int8]
 WHERE = "rigid molecules"
 SAME = 1e-9
 """Å within which two lengths count as one."""
@@ -125,3 +129,72 @@ def _parameters(points: FloatArray, masses: FloatArray) -> FloatArray:
     row = [apex, height - apex, half_base, share, masses[1] / masses[0], *(multipliers[np.triu_indices(3)] / masses[1])]
     assert len(row) == TRIANGLE_PARAMETERS
     return np.array(row)
+
+
+@dataclass(frozen=True)
+class SpeciesTables:
+    """Tables over species for the compiled loops; see :mod:`halocline.dynamics.rigid_moves`.
+
+    Attributes:
+        modes: (n_species,) natural mode. corners, triangles: of water-like species.
+        sites, lengths: pairs of all other rigid species, those of s in rows ``starts[s]:starts[s + 1]``.
+        reference: geometries of rigid species and single atoms, in rows ``places[s]`` on.
+    """
+
+    modes: ModeArray
+    corners: IntArray
+    triangles: FloatArray
+    sites: IntArray
+    lengths: FloatArray
+    starts: IntArray
+    reference: FloatArray
+    places: IntArray
+
+
+def species_tables(topology: Topology, positions: FloatArray, rigid: Sequence[bool], lengths: Sequence[Lengths]) -> SpeciesTables:
+    """Tables of the species; puts their molecules into shape, in ``positions``."""
+    n = len(topology.species)
+    modes, corners, triangles = np.zeros(n, dtype=np.int8), np.zeros((n, 3), dtype=np.int64), np.zeros((n, TRIANGLE_PARAMETERS))
+    pairs: list[list[tuple[int, int, float]]] = [[] for _ in range(n)]
+    references: list[FloatArray] = []
+    for s in range(n):
+        members = np.flatnonzero(topology.molecule_species == s)
+        size = int(topology.offsets[members[0] + 1] - topology.offsets[members[0]]) if len(members) else 0
+        references.append(np.zeros((size, 3)))
+        if not rigid[s] or size < 2:
+            continue
+        atoms = topology.offsets[members][:, None] + np.arange(size)
+        masses, name = topology.masses[atoms[0]], topology.species[s]
+        references[s] = reference_geometry(lengths[s], masses, positions[atoms[0]], name)
+        positions[atoms] = put_into_shape(positions[atoms], references[s], masses, name)
+        found = triangle(references[s], masses)
+        modes[s] = moves.BODY if found is None else moves.TRIANGLE
+        if found is None:
+            pairs[s] = list(lengths[s])
+        else:
+            corners[s], triangles[s] = found
+    flat = [pair for species in pairs for pair in species]
+    sites = np.array([pair[:2] for pair in flat], dtype=np.int64).reshape(-1, 2)
+    starts = np.concatenate([[0], np.cumsum([len(species) for species in pairs])]).astype(np.int64)
+    places = np.concatenate([[0], np.cumsum([len(points) for points in references])[:-1]]).astype(np.int64)
+    table = np.array([pair[2] for pair in flat], dtype=np.float64)
+    return SpeciesTables(modes, corners, triangles, sites, table, starts, np.concatenate(references), places)
+
+
+def rigid_velocities(
+    topology: Topology, positions: FloatArray, rigid: Sequence[bool], temperature: float, generator: np.random.Generator
+) -> FloatArray:
+    """(n_atoms, 3) Maxwell-Boltzmann velocities in Å/fs on the constraints of rigid species, without total momentum.
+
+    A Gaussian velocity of every atom, projected onto the rigid motions, has the distribution of the rigid body.
+
+    Args:
+        positions: (n_atoms, 3), Å; molecules of rigid species in their shape.
+        temperature: K.
+    """
+    speeds = np.sqrt(thermal_energy(temperature) * ACCELERATION / topology.masses)
+    velocities = generator.normal(size=(topology.n_atoms, 3)) * speeds[:, None]
+    bodies = np.array(rigid, dtype=bool)[topology.molecule_species] & (np.diff(topology.offsets) > 1)
+    modes = np.where(bodies, moves.BODY, moves.FREE).astype(np.int8)
+    moves.project(np.ascontiguousarray(positions, dtype=np.float64), velocities, topology.offsets, modes, topology.masses)
+    return velocities - (topology.masses[:, None] * velocities).sum(0) / topology.masses.sum()

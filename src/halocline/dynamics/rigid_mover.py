@@ -1,4 +1,4 @@
-"""The integrator of rigid molecules as a simulation wants it: frictions and books by level of resolution, points outside S1."""
+"""The rigid integrator as a simulation drives it: by levels of resolution, with molecules that sleep in the reservoir."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halocline.dynamics.integrator import Mover
-from halocline.dynamics.rigid import RigidIntegrator, rigid_velocities
-from halocline.dynamics.rigid_bodies import Lengths
+from halocline.dynamics.rigid import RigidIntegrator
+from halocline.dynamics.rigid_bodies import Lengths, reference_lengths, rigid_velocities
+from halocline.molecules.base import Molecule
 from halocline.state import State
 from halocline.topology import FloatArray
 
@@ -18,31 +19,31 @@ MoverFactory = Callable[[State, float, float, int], "RigidMover"]
 
 
 class RigidMover(Mover):
-    """:class:`RigidIntegrator` with books by level.
+    """:class:`RigidIntegrator` with books by level of resolution.
 
     Args:
-        state: starting configuration; without velocities they are drawn.
-        rigid: (n_species,) which species are rigid.
-        lengths: (n_species,) of each rigid species all pairs of its sites, (i, j, Å).
+        state: starting configuration; without velocities they are drawn from the Maxwell-Boltzmann distribution.
+        species: in the order of the topology; the rigid ones are held in the geometry of their definition.
         timestep: fs.
         temperature: K.
         seed: of velocities and noise.
-        points: whether rigid molecules outside S1 move as mass points.
+        points: whether rigid molecules outside S1 sleep, that is, move as mass points.
 
     Raises:
         UserError: see :class:`RigidIntegrator`.
     """
 
     def __init__(
-        self, state: State, rigid: Sequence[bool], lengths: Sequence[Lengths], timestep: float, temperature: float, seed: int,
-        points: bool = False,
-    ) -> None:  # fmt: skip
-        topology, velocities = state.topology, state.velocities
+        self, state: State, species: Sequence[Molecule], timestep: float, temperature: float, seed: int, points: bool = False
+    ) -> None:
+        topology, velocities, rigid = state.topology, state.velocities, [molecule.rigid for molecule in species]
         if velocities is None:
             velocities = rigid_velocities(topology, state.positions, rigid, temperature, np.random.default_rng(seed))
         self.points = points
+        lengths: list[Lengths] = [reference_lengths(np.array(molecule.geometry)) if molecule.rigid else [] for molecule in species]
         self.integrator = RigidIntegrator(state.positions, velocities, topology, rigid, lengths, timestep, temperature, seed)
-        self._bodies = np.array(rigid, dtype=bool)[topology.molecule_species] & (np.diff(topology.offsets) > 1)
+        # A flexible molecule keeps its internal motion; only rigid ones and single atoms can sleep.
+        self._can_sleep = self.integrator.can_be_points
         self._levels: NDArray[np.integer] = np.zeros(topology.n_molecules, dtype=np.int8)
         self._n_levels = 1
 
@@ -72,7 +73,7 @@ class RigidMover(Mover):
 
     @property
     def kinetic(self) -> float:
-        return float(self.integrator.kinetic_energies().sum())
+        return float(self.integrator.kinetic_by_level(np.zeros_like(self._levels), 1)[0][0])
 
     def arrays(self) -> dict[str, np.ndarray]:
         return self.integrator.state()
@@ -81,10 +82,10 @@ class RigidMover(Mover):
         self.integrator.restore(arrays)
 
     def wake(self, molecules: NDArray[np.bool_]) -> float:
-        return float(self.integrator.wake(np.flatnonzero(molecules & self._bodies)).sum())
+        return float(self.integrator.wake(np.flatnonzero(molecules & self.integrator.points)).sum())
 
     def sleep(self, molecules: NDArray[np.bool_]) -> float:
-        return float(self.integrator.sleep(np.flatnonzero(molecules & self._bodies)).sum())
+        return float(self.integrator.sleep(np.flatnonzero(molecules & self._can_sleep & ~self.integrator.points)).sum())
 
     def limit(self, speed: float) -> int:
         """Slow down whole molecules so that no atom is faster than ``speed`` (Å/fs); returns the number of such atoms."""

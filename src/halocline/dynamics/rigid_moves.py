@@ -60,8 +60,8 @@ def _kick_point(v, f, scale, first, last):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
-def _kick_block(block, x, v, f, speed, force, rate, offsets, modes, kinds, masses, molecule_masses, corners, triangles):  # type: ignore[no-untyped-def]
-    """B; ``speed``, ``force`` and ``rate`` (time over mass) are (3 n,), one number for each coordinate."""
+def _kick_block(block, x, v, f, speed, force, rate, point_rate, offsets, modes, kinds, masses, corners, triangles):  # type: ignore[no-untyped-def]
+    """B; ``speed``, ``force`` and ``rate`` (time over mass) are (3 n,), ``point_rate`` is (m,)."""
     begin, end = block * BLOCK, min((block + 1) * BLOCK, len(modes))
     # Neighbours in memory are kicked together as one run of numbers, up to the next point.
     run = begin
@@ -70,7 +70,7 @@ def _kick_block(block, x, v, f, speed, force, rate, offsets, modes, kinds, masse
             _add_product(speed, rate, force, 3 * offsets[run], 3 * offsets[m])
             run = m + 1
             if m < end:
-                _kick_point(v, f, rate[3 * offsets[m]] * masses[offsets[m]] / molecule_masses[m], offsets[m], offsets[run])
+                _kick_point(v, f, point_rate[m], offsets[m], offsets[run])
     for m in range(begin, end):
         first, mode = offsets[m], modes[m]
         if mode == TRIANGLE:
@@ -111,7 +111,7 @@ def _fly_triangles(begin, end, s, x, v, h, offsets, modes, kinds, corners, row, 
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
-def _fly_block(block, x, v, path, speed, h, offsets, modes, kinds, masses, inverse, corners, triangles, sites, lengths, starts):  # type: ignore[no-untyped-def]  # noqa: E501
+def _fly_block(block, x, v, path, speed, h, offsets, modes, kinds, masses, inverse, corners, triangles, sites, lengths, starts):  # type: ignore[no-untyped-def]
     """A; ``path`` and ``speed`` are (3 n,) views of x and v. Returns how many molecules have no finite position any more."""
     begin, end = block * BLOCK, min((block + 1) * BLOCK, len(modes))
     awake = 0
@@ -151,9 +151,9 @@ def _energy(v, first, last, mode, masses, molecule_mass):  # type: ignore[no-unt
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
-def _damp_block(
+def _damp_block(  # type: ignore[no-untyped-def]
     block, x, v, work, seed, step, speeds, point_speeds, decay, noise, offsets, modes, kinds, masses, molecule_masses, corners, triangles
-):  # type: ignore[no-untyped-def]  # noqa: E501
+):
     """O with v <- decay v + noise speed xi, for the (n,) thermal speeds of atoms or (m,) of points; writes the (m,) work in eV."""
     key, second = stream_keys(seed, THERMOSTAT, step)
     for m in range(block * BLOCK, min((block + 1) * BLOCK, len(modes))):

@@ -15,7 +15,7 @@ from halocline.dynamics.heat_ledger import HeatLedger
 from halocline.dynamics.integrator import Integrator, Mover, maxwell_boltzmann
 from halocline.errors import RunFailure
 from halocline.potentials.base import Evaluation
-from halocline.potentials.learned import centres_of_mass, spread_forces
+from halocline.potentials.learned import add_to_atoms, centres_of_mass
 from halocline.progress import Task
 from halocline.state import State
 from halocline.topology import FloatArray
@@ -115,6 +115,7 @@ class Simulation:
         self.regions = regions.follow(self.centres)
         distance = self.regions.distance(self.centres)
         self._place(distance, self._members(distance, self.regions.initial_inside(distance) if inside is None else inside.copy()))
+        self.evaluation: Evaluation
         if self.integrator.points:
             self.integrator.sleep(~self.membership.members)
         self._evaluate(True)
@@ -160,6 +161,13 @@ class Simulation:
         self.ledger = HeatLedger(start=self.kinetic + self.potential)
         self.energy_sums, self.degree_sums = np.zeros(3), np.zeros(3)
 
+    def take_up_tables(self) -> None:
+        """New forces after a change of tables of the coupling; what the energy changes by is external work."""
+        before = self.evaluation.energy
+        self.evaluation = self.coupling.evaluate(self.integrator.coordinates, self.membership)
+        self.ledger.external += self.evaluation.energy - before
+        self._add_force()
+
     def restore(self, evaluation: Evaluation, force_energy: float, forces: FloatArray, inside: BoolArray) -> None:
         """Take up the forces and the membership that belong to the integrator's positions, from a checkpoint."""
         self.evaluation, self.force_energy, self.forces = evaluation, force_energy, forces
@@ -188,7 +196,7 @@ class Simulation:
 
     def step(self) -> None:
         """One BAOAB step, and the change of membership that follows from it."""
-        move = self.integrator
+        move, before = self.integrator, (self.membership, self.evaluation)
         move.kick(self.forces)
         move.drift()
         self.ledger.thermostat += move.thermostat_by_level()
@@ -198,9 +206,11 @@ class Simulation:
         self.degree_sums += degrees
         move.drift()
         self.centres = self._find_centres()
-        self._place(self.regions.distance(self.centres), self.membership.inside)
+        self._place(self.regions.distance(self.centres), self.membership.inside, self._fixed_levels())
         is_outer = (self.steps + 1) % self.reservoir_steps == 0
         self._evaluate(is_outer)
+        if not self.coupling.is_hamiltonian:
+            self.ledger.external += self.coupling.missing_work(before, (self.membership, self.evaluation))
         move.kick(self.forces)
         self.steps += 1
         if is_outer:
@@ -242,22 +252,29 @@ class Simulation:
     def _add_force(self) -> None:
         """Total forces: those of the coupling, and on atom i the share m_i/M of the thermodynamic force."""
         self.forces = self.evaluation.forces
-        if self._outward is not None:
-            on_centres = self._outward[:, None] * self.regions.direction(self.centres)
-            self.forces = self.forces + spread_forces(on_centres, self.topology.offsets, self._share)
+        acting = np.flatnonzero(self._outward) if self._outward is not None else np.zeros(0, dtype=np.int64)
+        if self._outward is not None and len(acting):
+            # Few molecules are in the window of the force, in a large reservoir.
+            on_centres = self._outward[acting, None] * self.regions.direction(self.centres[acting])
+            self.forces = self.forces.copy()
+            add_to_atoms(self.forces, acting, on_centres, self.topology.offsets, self._share)
 
     def _members(self, distance: FloatArray, inside: BoolArray) -> BoolArray:
         if self.resolution == "full":
             return np.ones(len(distance), dtype=bool)
         return self.regions.update_inside(distance, inside)
 
-    def _place(self, distance: FloatArray, inside: BoolArray) -> None:
+    def _fixed_levels(self) -> LevelArray | None:
+        """Levels that the coupling's forces belong to within a step, or None where they do not depend on levels."""
+        return self.membership.levels if self.coupling.depends_on_levels and self.membership.regions is not None else None
+
+    def _place(self, distance: FloatArray, inside: BoolArray, fixed_levels: LevelArray | None = None) -> None:
         """Membership and weights at a distance from the core, and levels that follow."""
         self.distance = distance
         if self.resolution == "full":
             self.membership, levels_of = Resolution(inside), distance < self.regions.outer
         else:
-            self.membership = Resolution(inside, self.regions, self.centres, distance)
+            self.membership = Resolution(inside, self.regions, self.centres, distance, fixed_levels)
             levels_of = inside
         levels = self.regions.levels(distance, levels_of)
         if not hasattr(self, "levels") or not np.array_equal(levels, self.levels):
@@ -270,20 +287,21 @@ class Simulation:
         distance = regions.distance(self.centres) if moved else self.distance
         old = self.membership.inside
         inside = self._members(distance, old)
-        changed = inside != old
-        if not moved and not changed.any():
+        changed, fixed = inside != old, self._fixed_levels()
+        relabelled = fixed is not None and not np.array_equal(regions.levels(distance, inside), fixed)
+        if not moved and not changed.any() and not relabelled:
             return
         if self.integrator.points:
             self._change_representation(Resolution(inside).members, self.membership.members)
         self._place(distance, inside)
-        if changed.any() or self.coupling.is_weighted:
-            before = self.evaluation
+        if changed.any() or relabelled or self.coupling.is_weighted:
+            old_evaluation = self.evaluation
             if self.reservoir_steps == 1:
-                self.evaluation, jump = self.coupling.change(self.integrator.coordinates, before, self.membership)
+                self.evaluation, jump = self.coupling.change(self.integrator.coordinates, old_evaluation, self.membership)
             else:
                 self.evaluation = self._in_parts(True, moved=False)
-                jump = self.evaluation.energy - before.energy
-            self.ledger.book_jump(jump, int((changed & inside).sum()), int((changed & ~inside).sum()))
+                jump = self.evaluation.energy - old_evaluation.energy
+            self.ledger.book_jump(jump, int((changed & inside).sum()), int((changed & ~inside).sum()), relabelled and not moved)
         if moved:
             force_energy = self.force_energy
             self._apply_thermodynamic_force()

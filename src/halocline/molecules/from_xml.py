@@ -40,7 +40,9 @@ def molecule_from_xml(
     try:
         field = app.ForceField(*names)
     except Exception as error:
-        raise UserError(f"cannot read the force field ({error})", ", ".join(names), "Give a path or a name packaged with OpenMM.") from error
+        raise UserError(
+            f"cannot read the force field ({error})", ", ".join(names), "Give a path or a name packaged with OpenMM."
+        ) from error
     template = field._templates.get(residue)
     if template is None:
         raise UserError(f"no residue '{residue}'", ", ".join(names), f"Known: {', '.join(sorted(field._templates)[:30])}.")
@@ -118,10 +120,10 @@ def _angles(force: Any) -> tuple[Angle, ...]:
 def _torsions(force: Any) -> tuple[Torsion, ...]:
     made = []
     for index in range(force.getNumTorsions() if force else 0):
-        *atoms, multiplicity, phase, height = force.getTorsionParameters(index)
+        i, j, k, m, multiplicity, phase, height = force.getTorsionParameters(index)
         value = height.value_in_unit(unit.kilojoule_per_mole) * KILOJOULE_PER_MOLE
         if value != 0.0:
-            made.append(Torsion(*atoms, int(multiplicity), phase.value_in_unit(unit.radian), value))
+            made.append(Torsion(i, j, k, m, int(multiplicity), phase.value_in_unit(unit.radian), value))
     return tuple(made)
 
 

@@ -17,6 +17,9 @@ BoolArray = NDArray[np.bool_]
 Rule = Literal["site", "product", "complement"]
 """How the weights w of molecules scale an energy: sum_a w_a V_a, sum_{a<b} w_a w_b U_ab, or sum_{a<b} (1 - w_a w_b) U_ab."""
 
+PAIR_FACTORS: dict[Rule, tuple[float, float, float]] = {"site": (0.0, 0.5, 0.0), "product": (0.0, 0.0, 1.0), "complement": (1.0, 0.0, -1.0)}
+"""Factor f_ab = c0 + c1 (w_a + w_b) + c2 w_a w_b of the energy of two molecules."""
+
 
 @dataclass
 class Evaluation:
@@ -27,8 +30,8 @@ class Evaluation:
         forces: (n_atoms, 3), eV/Å, of the whole system; zero for atoms outside the subset.
         virial: (3, 3), eV, sum over r outer F of the subset, or None where it was not asked for.
         capped: (n_molecules,) number of capped pairs that each molecule takes part in.
-        sites: (n_molecules,), eV, unweighted energies V_a of molecules in their surroundings, where the rule "site" asked for them.
-            V_a of a molecule of weight zero may be left out (zero).
+        sites: (n_molecules,), eV, derivative of a weighted energy by the weight of each molecule. For the rule "site" these are the
+            energies V_a of molecules in their surroundings; that of a molecule of weight zero may be left out (zero).
     """
 
     energy: float
@@ -90,6 +93,8 @@ class Potential(ABC):
             "site"        E = sum_a w_a V_a
             "product"     E = sum_{a<b} w_a w_b U_ab
             "complement"  E = sum_{a<b} (1 - w_a w_b) U_ab
+
+        :attr:`Evaluation.sites` holds dE/dw_a: V_a, sum_b w_b U_ab, and -sum_b w_b U_ab.
 
         Args:
             positions: (n_atoms, 3), Å, whole molecules, not necessarily wrapped.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -13,13 +14,13 @@ from halocline.errors import UserError
 from halocline.molecules.base import Nonbonded
 from halocline.potentials.base import BoolArray, Evaluation, Potential, Rule
 from halocline.potentials.kernels import molecular
-from halocline.potentials.kernels.neighbours import NeighbourList, require_room
+from halocline.potentials.kernels.neighbours import NeighbourList, beside, require_room
 from halocline.potentials.kernels.site_pairs import LENGTH, ROWS, RealArray
 from halocline.potentials.kernels.threads import one_caller, threads_for
-from halocline.potentials.learned import orthorhombic_edges, require_finite
-from halocline.potentials.site_tables import Coulomb, site_charges, site_table
+from halocline.potentials.learned import centres_of_mass, orthorhombic_edges, require_finite
+from halocline.potentials.site_tables import Coulomb, PairForces, site_charges, site_table
 from halocline.potentials.weighting import MARGIN, RULES, selected_by
-from halocline.topology import FloatArray, Topology
+from halocline.topology import FloatArray, IntArray, Topology
 
 
 class ClassicalMolecules(Potential):
@@ -50,6 +51,7 @@ class ClassicalMolecules(Potential):
     """
 
     rules = frozenset(RULES)
+    centres = False
 
     def __init__(
         self,
@@ -78,26 +80,31 @@ class ClassicalMolecules(Potential):
         self.interaction_range = self.cutoff
 
     def bind(self, topology: Topology, cell: FloatArray) -> None:
-        self._topology, self._edges = topology, orthorhombic_edges(cell)
+        self._edges = orthorhombic_edges(cell)
         require_room(self.cutoff, self._edges)
-        self._order = np.argsort(topology.molecule_species, kind="stable")
-        species = topology.molecule_species[self._order]
-        sets = [self._sites_of(name) for name in topology.species]
-        counts = np.bincount(species, minlength=len(sets))
-        n_sites = np.array([len(sites) for sites in sets], dtype=np.int64)
-        sizes = np.diff(topology.offsets)[self._order]
-        wrong = np.flatnonzero(sizes != n_sites[species])
+        sets = [self.sites_of(name) for name in topology.species]
+        n_sites, sizes = np.array([len(sites) for sites in sets], dtype=np.int64), np.diff(topology.offsets)
+        wrong = np.flatnonzero(sizes != n_sites[topology.molecule_species])
         if len(wrong):
-            name = topology.species[species[wrong[0]]]
-            found = f"species '{name}' has {n_sites[species[wrong[0]]]} sites but molecules of {sizes[wrong[0]]} atoms"
+            kind = topology.molecule_species[wrong[0]]
+            found = f"species '{topology.species[kind]}' has {n_sites[kind]} sites but molecules of {sizes[wrong[0]]} atoms"
             raise UserError(found, type(self).__name__, "Give one set of parameters for each atom.")
-        charges, charged = site_charges(sets, self._real)
-        self._molecules = molecular.Molecules(species, topology.offsets[:-1][self._order], n_sites, np.cumsum(counts), charges, charged)
+        self._charges = site_charges(sets, self._real)
         self._table = site_table(sets, self.coulomb, self.force_cap, self.mixing, self._real)
+        self._forces: PairForces | None = None
+        self._arrange(topology, n_sites)
+
+    def _arrange(self, topology: Topology, n_sites: IntArray) -> None:
+        """Molecules in the order of their species, without lists."""
+        self._topology, self._order = topology, np.argsort(topology.molecule_species, kind="stable")
+        species = topology.molecule_species[self._order]
+        ends = np.cumsum(np.bincount(species, minlength=len(n_sites)))
+        self._molecules = molecular.Molecules(species, topology.offsets[:-1][self._order], n_sites, ends, *self._charges)
         self._share = topology.masses / topology.molecule_masses[topology.molecule_of_atom]
         self.reset()
 
-    def _sites_of(self, name: str) -> Sequence[Nonbonded]:
+    def sites_of(self, name: str) -> Sequence[Nonbonded]:
+        """Parameters of the sites of a species, in the order of its atoms."""
         where = type(self).__name__
         if self.parameters is not None:
             if name not in self.parameters:
@@ -108,17 +115,44 @@ class ClassicalMolecules(Potential):
             raise UserError(f"the species '{name}' has no charges and Lennard-Jones parameters", where, "Add them to the molecule.")
         return sites
 
+    def pair_force(self, first: IntArray, second: IntArray, distance: FloatArray) -> FloatArray:
+        """(n,) repulsion between pairs of atoms of different molecules at distances in Å, eV/Å."""
+        if self._forces is None:
+            sets = [self.sites_of(name) for name in self._topology.species]
+            self._forces = PairForces(sets, self._topology, self.coulomb, self.force_cap, self.mixing)
+        return self._forces(first, second, distance)
+
+    @property
+    def builds(self) -> int:
+        """Neighbour lists built since the last reset; what a small subset was served by is counted from its own start."""
+        owner = self if self._part is None else self._part.potential
+        return 0 if owner._list is None else owner._list.builds
+
     def reset(self) -> None:
         self._list: NeighbourList | None = None
+        self._part: _Part | None = None
 
     def evaluate(self, positions: FloatArray, subset: BoolArray | None = None, virial: bool = False) -> Evaluation:
-        weights = np.ones(self._topology.n_molecules) if subset is None else subset.astype(np.float64)
-        return self._evaluate(positions, weights, "product", virial)
+        if subset is not None and 2 * np.count_nonzero(subset) < len(subset):
+            found = self._evaluate_part(positions, subset, virial)
+        else:
+            weights = np.ones(self._topology.n_molecules) if subset is None else subset.astype(np.float64)
+            found = self._evaluate(positions, weights, "product", virial)
+        require_finite(found.energy, found.forces, self._topology)
+        return found
 
     def evaluate_weighted(self, positions: FloatArray, weights: FloatArray, rule: Rule) -> Evaluation:
         if rule not in RULES:
             return super().evaluate_weighted(positions, weights, rule)
-        return self._evaluate(positions, np.asarray(weights, dtype=np.float64), rule, False)
+        found = self._evaluate(positions, np.asarray(weights, dtype=np.float64), rule, False)
+        require_finite(found.energy, found.forces, self._topology)
+        return found
+
+    def _evaluate_part(self, positions: FloatArray, subset: BoolArray, virial: bool) -> Evaluation:
+        """A small subset, as a system of its own: molecules far away, of which a reservoir has many, cost nothing."""
+        if self._part is None or not self._part.holds(subset):
+            self._part = _Part(self, positions, subset)
+        return self._part.evaluate(positions, subset, virial)
 
     def _evaluate(self, positions: FloatArray, weights: FloatArray, rule: Rule, virial: bool) -> Evaluation:
         topology, order, molecules = self._topology, self._order, self._molecules
@@ -129,8 +163,11 @@ class ClassicalMolecules(Potential):
         selected = selected_by(weights, rule)
         reach = self.cutoff + 2 * math.sqrt(square) * (1 + 1e-6)
         start, neighbours = self._candidates(points, selected, reach)
-        centres, rows = np.column_stack([points, weights]), np.flatnonzero(selected)
-        frame = molecular.Frame(rows, centres, sites, np.array(RULES[rule]), self._edges, reach, start, neighbours)
+        real, (fractions, unit) = self._real, molecular.fractions_of(points, self._edges, self._real)
+        frame = molecular.Frame(
+            np.flatnonzero(selected), fractions, unit, weights.astype(real), sites, np.array(RULES[rule], dtype=real), real(reach**2),
+            start, neighbours,
+        )  # fmt: skip
         longest = int(np.diff(start).max(initial=0)) + 1
         work = molecular.Work(
             self._scratch(n_threads), np.empty((n_threads, longest), dtype=np.int32), np.empty((n_threads, longest, 4), dtype=self._real),
@@ -160,5 +197,32 @@ class ClassicalMolecules(Potential):
             forces += more
         capped = np.empty(len(own), dtype=np.int64)
         own[self._order], capped[self._order] = work.energies.sum(axis=0), work.capped.sum(axis=0)
-        require_finite(energy, forces, self._topology)
         return Evaluation(energy, forces, work.virial.sum(axis=0) if virial else None, capped, own)
+
+
+class _Part:
+    """The molecules of a subset and those beside it, bound as a system of their own."""
+
+    def __init__(self, whole: ClassicalMolecules, positions: FloatArray, subset: BoolArray) -> None:
+        topology = whole._topology
+        centres = centres_of_mass(np.ascontiguousarray(positions, dtype=np.float64), topology.offsets, whole._share)
+        wrapped = centres - np.floor(centres / whole._edges) * whole._edges
+        self._mask = subset | beside(wrapped, subset, whole._edges, MARGIN)
+        self._chosen = np.flatnonzero(self._mask)
+        sizes = np.diff(topology.offsets)[self._chosen]
+        offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        self._atoms = np.repeat(topology.offsets[self._chosen] - offsets[:-1], sizes) + np.arange(offsets[-1])
+        kinds = topology.molecule_species[self._chosen]
+        part = Topology(topology.species, kinds, offsets, topology.atomic_numbers[self._atoms], topology.masses[self._atoms])
+        self._n_atoms, self.potential = topology.n_atoms, copy.copy(whole)
+        self.potential._arrange(part, whole._molecules.n_sites)
+
+    def holds(self, subset: BoolArray) -> bool:
+        return not (subset & ~self._mask).any()
+
+    def evaluate(self, positions: FloatArray, subset: BoolArray, virial: bool) -> Evaluation:
+        weights = subset[self._chosen].astype(np.float64)
+        found = self.potential._evaluate(positions[self._atoms], weights, "product", virial)
+        forces, capped, sites = np.zeros((self._n_atoms, 3)), np.zeros(len(subset), dtype=np.int64), np.zeros(len(subset))
+        forces[self._atoms], capped[self._chosen], sites[self._chosen] = found.forces, found.capped, found.sites
+        return Evaluation(found.energy, forces, found.virial, capped, sites)

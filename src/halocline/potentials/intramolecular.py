@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from numba import njit
 
 from halocline.errors import UserError
 from halocline.models.model import Model
-from halocline.potentials.base import BoolArray, Evaluation, Potential
+from halocline.potentials.base import BoolArray, Evaluation, Potential, Rule
 from halocline.potentials.kernels.phases import prior_pair
 from halocline.potentials.kernels.tables import PriorArrays, prior_arrays
 from halocline.potentials.learned import load_model, require_finite, type_indices
@@ -27,6 +28,7 @@ class Intramolecular(Potential):
     """
 
     additive_over_molecules = True
+    rules = frozenset({"site"})
 
     def __init__(self, model: Model | Path | str) -> None:
         self.model = load_model(model, "atoms", "Intramolecular", "an atomistic model")
@@ -41,22 +43,29 @@ class Intramolecular(Potential):
     def bind(self, topology: Topology, cell: FloatArray) -> None:
         self._topology = topology
         self._types = type_indices(topology.atomic_numbers, self.model)
-        self._all = np.ones(topology.n_molecules, dtype=np.bool_)
+        self._all, self._ones = np.ones(topology.n_molecules, dtype=np.bool_), np.ones(topology.n_molecules)
 
     def evaluate(self, positions: FloatArray, subset: BoolArray | None = None, virial: bool = False) -> Evaluation:
+        return replace(self._evaluate(positions, self._all if subset is None else subset, self._ones, virial), sites=np.zeros(0))
+
+    def evaluate_weighted(self, positions: FloatArray, weights: FloatArray, rule: Rule) -> Evaluation:
+        if rule not in self.rules:
+            return super().evaluate_weighted(positions, weights, rule)
+        return self._evaluate(positions, self._all, np.asarray(weights, dtype=np.float64), False)
+
+    def _evaluate(self, positions: FloatArray, selected: BoolArray, weights: FloatArray, virial: bool) -> Evaluation:
         topology = self._topology
-        forces, tensor = np.zeros((topology.n_atoms, 3)), np.zeros((3, 3))
-        selected = self._all if subset is None else subset
+        forces, tensor, own = np.zeros((topology.n_atoms, 3)), np.zeros((3, 3)), np.zeros(topology.n_molecules)
         points = np.ascontiguousarray(positions, dtype=np.float64)
-        energy = _within_molecules(points, topology.offsets, selected, self._types, self._prior, self.cutoff, forces, tensor)
+        energy = _within_molecules(points, topology.offsets, selected, weights, self._types, self._prior, self.cutoff, forces, tensor, own)
         require_finite(energy, forces, topology)
-        return Evaluation(energy, forces, tensor if virial else None, np.zeros(topology.n_molecules, dtype=np.int64))
+        return Evaluation(energy, forces, tensor if virial else None, np.zeros(topology.n_molecules, dtype=np.int64), own)
 
 
 @njit(cache=True, error_model="numpy")
 def _within_molecules(
-    positions: FloatArray, offsets: IntArray, selected: BoolArray, types: IntArray, prior: PriorArrays, cutoff: float,
-    forces: FloatArray, virial: FloatArray,
+    positions: FloatArray, offsets: IntArray, selected: BoolArray, weights: FloatArray, types: IntArray, prior: PriorArrays,
+    cutoff: float, forces: FloatArray, virial: FloatArray, own: FloatArray,
 ) -> float:  # fmt: skip
     energy = 0.0
     for molecule in range(len(selected)):
@@ -72,10 +81,11 @@ def _within_molecules(
                 if kind < 0 or r >= cutoff:
                     continue
                 value, slope = prior_pair(r, kind, prior)
-                energy += value
+                energy += weights[molecule] * value
+                own[molecule] += value
                 displacement = (dx, dy, dz)
                 for k in range(3):
-                    force = -slope * displacement[k] / r
+                    force = -weights[molecule] * slope * displacement[k] / r
                     forces[j, k] += force
                     forces[i, k] -= force
                     for m in range(3):

@@ -12,7 +12,7 @@ from halocline.errors import RunFailure, UserError
 from halocline.models.heads.energy import EnergyHead
 from halocline.models.model import Model
 from halocline.models.schnet import SchNet
-from halocline.potentials.base import BoolArray, Evaluation, Potential
+from halocline.potentials.base import BoolArray, Evaluation, Potential, Rule
 from halocline.potentials.kernels.neighbours import NeighbourList
 from halocline.potentials.kernels.schnet import SchNetKernel
 from halocline.topology import FloatArray, IntArray, Topology
@@ -31,6 +31,7 @@ class _Learned(Potential):
         UserError: a model of another kind, without energies, or without a compiled kernel.
     """
 
+    rules = frozenset({"site"})
     _kind = ""
     _other = ""
 
@@ -80,6 +81,16 @@ class LearnedAtoms(_Learned):
         capped = sum_by_molecule(result.capped, self._molecules, self._topology.n_molecules)
         return Evaluation(result.energy, result.forces, result.virial if virial else None, capped)
 
+    def evaluate_weighted(self, positions: FloatArray, weights: FloatArray, rule: Rule) -> Evaluation:
+        if rule not in self.rules:
+            return super().evaluate_weighted(positions, weights, rule)
+        of_sites = np.asarray(weights, dtype=np.float64)[self._molecules]
+        result = self._kernel.evaluate(self._list.pairs(positions, None), self._types, self._molecules, of_sites)
+        require_finite(result.energy, result.forces, self._topology)
+        n_molecules = self._topology.n_molecules
+        own = np.bincount(self._molecules, result.own, n_molecules).astype(np.float64)
+        return Evaluation(result.energy, result.forces, None, sum_by_molecule(result.capped, self._molecules, n_molecules), own)
+
 
 class LearnedBeads(_Learned):
     """A model of one bead per molecule, at its centre of mass; atom i of molecule a feels m_i / M_a of the bead's force."""
@@ -96,6 +107,16 @@ class LearnedBeads(_Learned):
         forces = spread_forces(result.forces, self._topology.offsets, self._share)
         require_finite(result.energy, forces, self._topology)
         return Evaluation(result.energy, forces, result.virial if virial else None, result.capped)
+
+    def evaluate_weighted(self, positions: FloatArray, weights: FloatArray, rule: Rule) -> Evaluation:
+        if rule not in self.rules:
+            return super().evaluate_weighted(positions, weights, rule)
+        centres = centres_of_mass(np.ascontiguousarray(positions), self._topology.offsets, self._share)
+        scales = np.asarray(weights, dtype=np.float64)
+        result = self._kernel.evaluate(self._list.pairs(centres, None), self._types, self._molecules, scales)
+        forces = spread_forces(result.forces, self._topology.offsets, self._share)
+        require_finite(result.energy, forces, self._topology)
+        return Evaluation(result.energy, forces, None, result.capped, result.own)
 
 
 def load_model(model: Model | Path | str, kind: str, name: str, other: str) -> Model:
@@ -209,3 +230,12 @@ def spread_forces(bead_forces: FloatArray, offsets: IntArray, share: FloatArray)
             for k in range(3):
                 forces[atom, k] = share[atom] * bead_forces[molecule, k]
     return forces
+
+
+@njit(cache=True)
+def add_to_atoms(forces: FloatArray, molecules: IntArray, on_centres: FloatArray, offsets: IntArray, share: FloatArray) -> None:
+    """Add (n, 3) forces on the centres of mass of n molecules to (n_atoms, 3) forces on atoms."""
+    for row in range(len(molecules)):
+        for atom in range(offsets[molecules[row]], offsets[molecules[row] + 1]):
+            for k in range(3):
+                forces[atom, k] += share[atom] * on_centres[row, k]

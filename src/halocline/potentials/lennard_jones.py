@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numba import njit
 from scipy.optimize import brentq
 
 from halocline.errors import UserError
-from halocline.potentials.base import BoolArray, Evaluation, Potential
+from halocline.potentials.base import PAIR_FACTORS, BoolArray, Evaluation, Potential, Rule
 from halocline.potentials.kernels.neighbours import NeighbourList, RowArray
 from halocline.potentials.learned import centres_of_mass, orthorhombic_edges, require_finite, spread_forces, sum_by_molecule
 from halocline.topology import FloatArray, IntArray, Topology
 
 Parameter = float | Mapping[int, float]
+_NONE = np.zeros(0)
 
 
 class LennardJones(Potential):
@@ -35,6 +37,8 @@ class LennardJones(Potential):
     Raises:
         UserError: parameters that are not positive, or given for atoms where sites are centres of mass.
     """
+
+    rules = frozenset(PAIR_FACTORS)
 
     def __init__(
         self, sigma: Parameter, epsilon: Parameter, cutoff: float, force_cap: float = math.inf, centres: bool = False, skin: float = 1.0
@@ -58,12 +62,24 @@ class LennardJones(Potential):
         mixed_sigma, mixed_epsilon = 0.5 * (sigma[:, None] + sigma), np.sqrt(epsilon[:, None] * epsilon)
         self._table = _pair_table(mixed_sigma, mixed_epsilon, self.cutoff, self.force_cap)
         self._list = NeighbourList(self.cutoff, orthorhombic_edges(cell), self.skin)
+        self._ones = np.ones(topology.n_molecules)
 
     def reset(self) -> None:
         self._list.reset()
 
     def evaluate(self, positions: FloatArray, subset: BoolArray | None = None, virial: bool = False) -> Evaluation:
+        result = self._evaluate(positions, subset, virial, self._ones, PAIR_FACTORS["product"])
+        return replace(result, sites=_NONE)
+
+    def evaluate_weighted(self, positions: FloatArray, weights: FloatArray, rule: Rule) -> Evaluation:
+        subset = weights > 0 if rule == "product" else None
+        return self._evaluate(positions, subset, False, np.asarray(weights, dtype=np.float64), PAIR_FACTORS[rule])
+
+    def _evaluate(
+        self, positions: FloatArray, subset: BoolArray | None, virial: bool, weights: FloatArray, factors: tuple[float, float, float]
+    ) -> Evaluation:
         topology = self._topology
+        own = np.zeros(topology.n_molecules)
         points = np.ascontiguousarray(positions, dtype=np.float64)
         if self.centres:
             points = centres_of_mass(points, topology.offsets, self._share)
@@ -71,12 +87,20 @@ class LennardJones(Potential):
         forces, capped, tensor = np.zeros_like(points), np.zeros(len(points), dtype=np.int64), np.zeros((3, 3))
         energy = _pair_forces(
             pairs.sites, pairs.start, pairs.neighbours, pairs.displacements, pairs.distances,
-            self._kinds, self._molecules, self._table, forces, capped, tensor,
+            self._kinds, self._molecules, self._table, weights, factors, forces, capped, tensor, own,
         )  # fmt: skip
         if self.centres:
             forces = spread_forces(forces, topology.offsets, self._share)
         require_finite(energy, forces, topology)
-        return Evaluation(energy, forces, tensor if virial else None, sum_by_molecule(capped, self._molecules, topology.n_molecules))
+        counts = sum_by_molecule(capped, self._molecules, topology.n_molecules)
+        return Evaluation(energy, forces, tensor if virial else None, counts, own)
+
+    def pair_force(self, first: IntArray, second: IntArray, distance: FloatArray) -> FloatArray:
+        """(n,) repulsion between pairs of sites (indices of atoms, or of molecules with ``centres``) at distances in Å, eV/Å."""
+        sigma, epsilon, _, inner, _ = np.moveaxis(self._table[self._kinds[first], self._kinds[second]], -1, 0)
+        r = np.maximum(distance, inner)
+        power = (sigma / r) ** 6
+        return np.where(distance < self.cutoff, 24 * epsilon / r * (2 * power**2 - power), 0.0)
 
 
 def _values(parameter: Parameter, kinds: IntArray, name: str) -> FloatArray:
@@ -112,28 +136,35 @@ def _repulsion(r: float, sigma: float, epsilon: float) -> float:
 @njit(cache=True, error_model="numpy")
 def _pair_forces(
     sites: IntArray, start: IntArray, neighbours: RowArray, displacements: FloatArray, distances: FloatArray,
-    kinds: IntArray, molecules: IntArray, table: FloatArray, forces: FloatArray, capped: IntArray, virial: FloatArray,
+    kinds: IntArray, molecules: IntArray, table: FloatArray, weights: FloatArray, factors: tuple[float, float, float],
+    forces: FloatArray, capped: IntArray, virial: FloatArray, own: FloatArray,
 ) -> float:  # fmt: skip
     energy = 0.0
     for row in range(len(sites)):
         i = sites[row]
         for pair in range(start[row], start[row + 1]):
             j = sites[neighbours[pair]]
-            if molecules[i] == molecules[j]:
+            a, b = molecules[i], molecules[j]
+            if a == b:
                 continue
+            scale = factors[0] + factors[1] * (weights[a] + weights[b]) + factors[2] * weights[a] * weights[b]
             sigma, epsilon, shift, inner, inner_energy = table[kinds[i], kinds[j]]
             distance = distances[pair]
             r = max(distance, inner)
             power = (sigma / r) ** 6
             repulsion = 24 * epsilon / r * (2 * power * power - power)
             if distance < inner:
-                energy += inner_energy + repulsion * (inner - distance) - shift
-                capped[i] += 1
-                capped[j] += 1
+                value = inner_energy + repulsion * (inner - distance) - shift
+                if scale != 0.0:
+                    capped[i] += 1
+                    capped[j] += 1
             else:
-                energy += 4 * epsilon * (power * power - power) - shift
+                value = 4 * epsilon * (power * power - power) - shift
+            energy += scale * value
+            own[a] += (factors[1] + factors[2] * weights[b]) * value
+            own[b] += (factors[1] + factors[2] * weights[a]) * value
             for k in range(3):
-                force = repulsion * displacements[pair, k] / distance
+                force = scale * repulsion * displacements[pair, k] / distance
                 forces[j, k] += force
                 forces[i, k] -= force
                 for m in range(3):

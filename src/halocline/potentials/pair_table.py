@@ -141,6 +141,7 @@ class PairTable(Potential):
         n, n_threads = topology.n_molecules, threads_for(topology.n_molecules, 256)
         centres = centres_of_mass(np.ascontiguousarray(positions, dtype=np.float64), topology.offsets, self._share)
         start, neighbours = self._list.candidates(centres, selected_by(weights, rule))
+        centres -= self._edges * np.floor(centres / self._edges)
         beads = _Beads(centres, weights, np.array(RULES[rule]), self._edges, self._species, start, neighbours)
         longest = int(np.diff(start).max(initial=0)) + 1
         work = _Work(
@@ -148,10 +149,10 @@ class PairTable(Potential):
             np.zeros((n_threads, n)), np.zeros((n_threads, n), dtype=np.int64), np.zeros(n_threads), np.zeros((n_threads, 3, 3)),
         )  # fmt: skip
         if n_threads == 1:
-            _run(0, 1, self._table, beads, work)
+            _run(0, 1, self._table, beads, work, virial)
         else:
             with one_caller:
-                _run_parallel(n_threads, self._table, beads, work)
+                _run_parallel(n_threads, self._table, beads, work, virial)
         energy, forces = float(work.energy.sum()), spread_forces(work.forces.sum(axis=0), topology.offsets, self._share)
         require_finite(energy, forces, topology)
         tensor = work.virial.sum(axis=0) if virial else None
@@ -229,29 +230,35 @@ def _core(cubic: FloatArray, start: float, spacing: float, cap: float) -> tuple[
     return start, float(cubic[0, 0]), float(cubic[0, 1]) / spacing
 
 
-@njit(nogil=True, error_model="numpy", cache=True)
-def _run(thread: int, n_threads: int, table: _Table, beads: _Beads, work: _Work) -> None:
+@njit(nogil=True, fastmath={"contract"}, error_model="numpy", cache=True)
+def _run(thread: int, n_threads: int, table: _Table, beads: _Beads, work: _Work, with_virial: bool) -> None:
     """The rows of one thread: pick neighbours in ascending order, then add up their energies and forces."""
     near, shift, forces, energies = work.near[thread], work.shift[thread], work.forces[thread], work.energies[thread]
     capped, virial, inverse = work.capped[thread], work.virial[thread], 1.0 / table.spacing
+    # Arrays that are looked up in a tuple within a loop cost a counted reference each time.
+    kinds, species, cores, cubics = table.kinds, beads.species, table.core, table.coefficients
+    last, begin, start = cubics.shape[1] - 1, table.start, beads.start
     total = 0.0
     for i in range(thread, len(beads.centres), n_threads):
+        if start[i] == start[i + 1]:
+            continue
         fx, fy, fz, own, hits = 0.0, 0.0, 0.0, 0.0, 0
-        for pair in range(_pick(i, table.cutoff, beads, near, shift)):
+        found, mine = _pick(i, table.cutoff, beads, near, shift), species[i]
+        for pair in range(np.uint64(found)):
             j = np.uint64(near[pair])
             dx, dy, dz, square, factor = shift[pair, 0], shift[pair, 1], shift[pair, 2], shift[pair, 3], shift[pair, 4]
-            kind = table.kinds[beads.species[i], beads.species[j]]
+            kind = np.uint64(kinds[mine, np.uint64(species[j])])
             r = np.sqrt(square)
-            if r < table.core[kind, 0]:
-                slope = table.core[kind, 2]
-                energy = table.core[kind, 1] + slope * (r - table.core[kind, 0])
+            if r < cores[kind, 0]:
+                slope = cores[kind, 2]
+                energy = cores[kind, 1] + slope * (r - cores[kind, 0])
                 hits += 1
                 capped[j] += 1
             else:
-                position = (r - table.start) * inverse
-                knot = min(np.int64(position), table.coefficients.shape[1] - 1)
+                position = (r - begin) * inverse
+                knot = np.uint64(min(np.int64(position), last))
                 t = position - knot
-                a, b, c, d = table.coefficients[kind, knot]
+                a, b, c, d = cubics[kind, knot, 0], cubics[kind, knot, 1], cubics[kind, knot, 2], cubics[kind, knot, 3]
                 energy = a + t * (b + t * (c + t * d))
                 slope = (b + t * (2.0 * c + t * 3.0 * d)) * inverse
             pull = -factor * slope / r if r > 0 else 0.0
@@ -265,16 +272,23 @@ def _run(thread: int, n_threads: int, table: _Table, beads: _Beads, work: _Work)
             energies[j] += 0.5 * energy
             own += 0.5 * energy
             total += factor * energy
-            for m in range(3):
-                virial[m, 0] += shift[pair, m] * dx
-                virial[m, 1] += shift[pair, m] * dy
-                virial[m, 2] += shift[pair, m] * dz
+            shift[pair, 3] = pull
         forces[i, 0] -= fx
         forces[i, 1] -= fy
         forces[i, 2] -= fz
         energies[i] += own
         capped[i] += hits
+        if with_virial:
+            _add_virial(shift, found, virial)
     work.energy[thread] = total
+
+
+@njit(error_model="numpy", cache=True)
+def _add_virial(shift: FloatArray, found: int, virial: FloatArray) -> None:
+    for c in range(3):
+        for d in range(3):
+            for pair in range(found):
+                virial[c, d] += shift[pair, 3] * shift[pair, c] * shift[pair, d]
 
 
 @njit(error_model="numpy", cache=True)
@@ -283,25 +297,25 @@ def _pick(i: int, cutoff: float, beads: _Beads, near: RowArray, shift: FloatArra
     centres, weights, neighbours = beads.centres, beads.weights, beads.neighbours
     x, y, z = centres[i, 0], centres[i, 1], centres[i, 2]
     lx, ly, lz = beads.edges
-    ix, iy, iz = 1.0 / lx, 1.0 / ly, 1.0 / lz
+    hx, hy, hz = 0.5 * lx, 0.5 * ly, 0.5 * lz
     constant, linear = beads.rule[0] + beads.rule[1] * weights[i], beads.rule[1] + beads.rule[2] * weights[i]
-    n = np.uint64(0)
+    n, limit = np.uint64(0), cutoff * cutoff
     for k in range(np.uint64(beads.start[i]), np.uint64(beads.start[i + 1])):
         j = np.uint64(neighbours[k])
         dx, dy, dz = centres[j, 0] - x, centres[j, 1] - y, centres[j, 2] - z
-        dx -= lx * np.rint(dx * ix)
-        dy -= ly * np.rint(dy * iy)
-        dz -= lz * np.rint(dz * iz)
+        dx = dx - lx if dx > hx else (dx + lx if dx < -hx else dx)
+        dy = dy - ly if dy > hy else (dy + ly if dy < -hy else dy)
+        dz = dz - lz if dz > hz else (dz + lz if dz < -hz else dz)
         square = dx * dx + dy * dy + dz * dz
         factor = constant + linear * weights[j]
         # Written without a branch, which the processor could not predict: the next pair overwrites a rejected one.
         near[n] = neighbours[k]
         shift[n, 0], shift[n, 1], shift[n, 2], shift[n, 3], shift[n, 4] = dx, dy, dz, square, factor
-        n += np.uint64((square < cutoff * cutoff) & (factor != 0.0))
-    return np.int64(n)
+        n += np.uint64((square < limit) & (factor != 0.0))
+    return int(n)
 
 
 @njit(parallel=True, error_model="numpy", cache=True)
-def _run_parallel(n_threads: int, table: _Table, beads: _Beads, work: _Work) -> None:
+def _run_parallel(n_threads: int, table: _Table, beads: _Beads, work: _Work, with_virial: bool) -> None:
     for thread in prange(n_threads):
-        _run(thread, n_threads, table, beads, work)
+        _run(thread, n_threads, table, beads, work, with_virial)

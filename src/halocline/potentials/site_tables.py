@@ -15,7 +15,7 @@ from halocline.errors import UserError
 from halocline.molecules.base import Nonbonded
 from halocline.potentials.kernels.molecular import SiteTable
 from halocline.potentials.kernels.site_pairs import RealArray
-from halocline.topology import FloatArray, IntArray
+from halocline.topology import FloatArray, IntArray, Topology
 from halocline.units import COULOMB
 
 
@@ -79,7 +79,7 @@ def _smooth_part(damping: float, cutoff: float) -> tuple[float, ...]:
 
     grid = np.linspace(-1, 1, 400)
     for degree in range(4, 31, 2):
-        series = chebyshev.chebinterpolate(function, degree)
+        series: FloatArray = chebyshev.chebinterpolate(function, degree)  # type: ignore[type-var, arg-type, unused-ignore]
         if np.abs(chebyshev.chebval(grid, series) - function(grid)).max() < 1e-10 * scale:
             return tuple(float(x) for x in chebyshev.cheb2poly(series)[::-1])
     found = f"a damping of {damping:g} /A over a cut-off of {cutoff:g} A is too strong"
@@ -100,7 +100,10 @@ def site_table(
     """
     n = len(species)
     start, stop = np.zeros((n, n), dtype=np.int64), np.zeros((n, n), dtype=np.int64)
-    own, other, pair, core = [], [], [], []
+    own: list[int] = []
+    other: list[int] = []
+    pair: list[tuple[float, ...]] = []
+    core: list[tuple[float, float]] = []
     for s in range(n):
         for t in range(s, n):
             start[s, t] = len(own)
@@ -130,6 +133,37 @@ def site_table(
         field=np.array(field, dtype=real),
         polynomial=np.array(coulomb.smooth, dtype=real),
     )
+
+
+class PairForces:
+    """Forces between single pairs of sites, for those who need them one by one; in double precision.
+
+    Args:
+        species: sites of each.
+        topology: molecules whose atoms are these sites.
+        coulomb, force_cap, mixing: as in :func:`site_table`.
+    """
+
+    def __init__(self, species: Sequence[Sequence[Nonbonded]], topology: Topology, coulomb: Coulomb, force_cap: float, mixing: str) -> None:
+        sizes = np.array([len(sites) for sites in species])
+        first = np.concatenate([[0], np.cumsum(sizes)])
+        within = np.arange(topology.n_atoms) - topology.offsets[topology.molecule_of_atom]
+        self._kinds = first[topology.molecule_species[topology.molecule_of_atom]] + within
+        sites = [site for sites in species for site in sites]
+        self._table, self._coulomb = np.zeros((len(sites), len(sites), 5)), coulomb
+        for a, b in np.ndindex(len(sites), len(sites)):
+            mixed = _mixed(sites[a], sites[b], coulomb, mixing)
+            self._table[a, b] = *mixed, *_core(*mixed, coulomb, force_cap)
+
+    def __call__(self, first: IntArray, second: IntArray, distance: FloatArray) -> FloatArray:
+        """(n,) repulsion between atoms ``first`` and ``second`` of different molecules at distances in Å, eV/Å."""
+        c12, c6, qq, core, limit = np.moveaxis(self._table[self._kinds[first], self._kinds[second]], -1, 0)
+        field, r = self._coulomb, distance
+        t = 2 * (r / field.cutoff) ** 2 - 1
+        smooth = np.polyval(np.polyder(field.smooth), t) * 4 * r / field.cutoff**2 if field.smooth else 0.0
+        charged = 1 / r**2 - field.linear - 2 * field.quadratic * r - smooth
+        force = np.where(r < core, limit, 12 * c12 / r**13 - 6 * c6 / r**7 + qq * charged)
+        return np.where(r < field.cutoff, force, 0.0)
 
 
 def site_charges(species: Sequence[Sequence[Nonbonded]], real: type[np.floating]) -> tuple[RealArray, IntArray]:

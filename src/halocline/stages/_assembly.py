@@ -20,10 +20,11 @@ from halocline.datasets.frame import Frame
 from halocline.datasets.store import Dataset
 from halocline.dynamics.bulk import full_resolution
 from halocline.dynamics.checkpoint import CheckpointHook, has_checkpoint, read_checkpoint
-from halocline.dynamics.monitors import Monitor
+from halocline.dynamics.correlation import CorrelationHook, correlation_path
+from halocline.dynamics.monitors import HeatingMonitor, Monitor
 from halocline.dynamics.recording import RecordHook
-from halocline.dynamics.simulation import Hook, Simulation, Thermostat
 from halocline.dynamics.rigid_mover import MoverFactory
+from halocline.dynamics.simulation import Hook, Simulation, Thermostat
 from halocline.dynamics.start import quench, quench_rigid
 from halocline.files import hash_file, read_arrays, write_arrays
 from halocline.molecules.base import build_topology
@@ -38,6 +39,8 @@ from halocline.systems.packing import composition, study_edges
 
 MONITOR_INTERVAL = 50
 """Steps between checks of a run's health."""
+CORRELATION_INTERVAL = 8.0
+"""fs between samples of time correlations; 250 of them make the longest lag of 2 ps."""
 
 
 def fine_of(context: Context) -> Potential:
@@ -138,10 +141,7 @@ def relaxed_box(context: Context) -> State:
 def force_settings(context: Context) -> dict[str, Any]:
     """Everything that a thermodynamic force belongs to: another value of any of these needs another force."""
     study = context.study
-    if study.is_classical:
-        models = {"atomistic": parameters_hash(study)}
-    else:
-        models = {"atomistic": hash_file(context.file("train", "atomistic"))}
+    models = {"atomistic": parameters_hash(study) if study.is_classical else hash_file(context.file("train", "atomistic"))}
     if study.coupling.reservoir != "tracer":
         models["coarse"] = hash_file(context.file("train", "coarse"))
     box = box_of(context)
@@ -179,7 +179,15 @@ def run_recorded(
     steps, every = steps_of(study, length), steps_of(study, study.dynamics.record)
     checkpoint = folder / f"{name}.npz"
     recorder = RecordHook(record, every, density_of(simulation.initial), steps // every)
-    last: list[Hook] = [Monitor(MONITOR_INTERVAL), recorder, CheckpointHook(checkpoint, steps_of(study, study.dynamics.checkpoint))]
+    heating = HeatingMonitor(study.dynamics.heating, steps_of(study, study.dynamics.heating_time), checkpoint)
+    correlation = CorrelationHook(correlation_path(record), steps_of(study, CORRELATION_INTERVAL), study.dynamics.timestep)
+    last: list[Hook] = [
+        Monitor(MONITOR_INTERVAL),
+        recorder,
+        correlation,
+        heating,
+        CheckpointHook(checkpoint, steps_of(study, study.dynamics.checkpoint)),
+    ]
     simulation.hooks += last
     first = simulation.steps
     if has_checkpoint(checkpoint):
@@ -188,6 +196,7 @@ def run_recorded(
     with progress.task(words, steps - first, simulation.steps - first) as bar:
         simulation.run(steps, bar)
     recorder.close()
+    correlation.close()
     return (steps - resumed) / (time.perf_counter() - begun) if steps > resumed else math.nan
 
 

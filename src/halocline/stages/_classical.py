@@ -9,7 +9,6 @@ import numpy as np
 
 from halocline import registry
 from halocline.config.study import Study
-from halocline.dynamics.rigid_bodies import reference_lengths
 from halocline.dynamics.rigid_mover import MoverFactory, RigidMover
 from halocline.files import hash_data
 from halocline.molecules.base import Molecule, build_topology
@@ -105,12 +104,10 @@ def mover_factory(study: Study, points: bool = False) -> MoverFactory:
             alone.
     """
     species = species_of(study)
-    rigid = [molecule.rigid for molecule in species]
-    lengths = [reference_lengths(molecule.geometry) if molecule.rigid else [] for molecule in species]
     bodies = any(molecule.rigid and molecule.n_atoms > 1 for molecule in species)
 
     def make(state: State, timestep: float, temperature: float, seed: int) -> RigidMover:
-        return RigidMover(state, rigid, lengths, timestep, temperature, seed, points and bodies)
+        return RigidMover(state, species, timestep, temperature, seed, points and bodies)
 
     return make
 

@@ -109,7 +109,7 @@ def check_box(study: Study, edges: FloatArray) -> None:
         # Sites reach beyond the centres whose distances are cut off by minimum image.
         if cutoff > shortest / 2:
             raise UserError(
-                f"{dotted} is {cutoff:.2f} A but must stay below {shortest / 2:.2f} A (half the shortest edge of the box, {shortest:.2f} A)",
+                f"{dotted} is {cutoff:.2f} A but must stay below {shortest / 2:.2f} A (half the shortest edge, {shortest:.2f} A)",
                 f"study file: {dotted}",
                 f"Lower {dotted}, or {wider}.",
             )
@@ -122,8 +122,8 @@ def check_geometry(study: Study, edges: FloatArray, topology: Topology) -> None:
     regions = kind.of_section(section, edges, topology)
     if section.transition < cutoff:
         raise UserError(
-            f"regions.transition is {section.transition:.2f} A, thinner than the cut-off of the force field, {cutoff:.2f} A: molecules in AT "
-            "would feel the change of resolution",
+            f"regions.transition is {section.transition:.2f} A, thinner than the cut-off of the force field, {cutoff:.2f} A: molecules in "
+            "AT would feel the change of resolution",
             "study file: regions.transition",
             f"Widen it to at least {format_quantity(cutoff, 'length')}, or lower force_field.cutoff.",
         )

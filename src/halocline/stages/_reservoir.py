@@ -19,7 +19,7 @@ from halocline.potentials.base import Potential
 from halocline.potentials.boltzmann_inversion import direct_inversion, iterate, mismatch
 from halocline.potentials.pair_table import PairTable
 from halocline.results import Figure, Number, Series, StageResult
-from halocline.stages._classical import step_seconds, classical_coarse, classical_fine, has_table, mover_factory
+from halocline.stages._classical import classical_coarse, classical_fine, has_table, mover_factory, step_seconds
 from halocline.stages.base import Context, Cost
 from halocline.state import State
 from halocline.systems.packing import composition, study_edges
@@ -100,7 +100,9 @@ def reservoir_cost(study: Study) -> Cost:
         return Cost(0.0, "nothing: tracers do not interact")
     section = study.coarse_table
     steps = (section.reference + 0.5 * (section.iterations + 1) * section.length) / study.dynamics.timestep
-    words = f"a run of {section.reference / 1e3:g} ps at full resolution, {section.iterations + 1} of {section.length / 1e3:g} ps with beads"
+    words = (
+        f"a run of {section.reference / 1e3:g} ps at full resolution, {section.iterations + 1} of {section.length / 1e3:g} ps with beads"
+    )
     return Cost(steps * step_seconds(study), words)
 
 
@@ -172,7 +174,9 @@ def _result(
     steps = list(map(float, range(len(structures))))
     series = [Series("-".join(pair), steps, history[:, row].tolist(), None, "points") for row, pair in enumerate(pairs)]
     caption = "Mean |difference| of g(r) from full resolution, up to the cut-off; iteration 0 is the direct Boltzmann inversion."
-    figures.append(Figure("inversion-convergence", "Convergence of the inversion", "iteration", "mean |difference| of g(r)", series, caption))
+    figures.append(
+        Figure("inversion-convergence", "Convergence of the inversion", "iteration", "mean |difference| of g(r)", series, caption)
+    )
     distances = table.start + table.spacing * np.arange(len(next(iter(table.values.values()))))
     kT = thermal_energy(study.system.temperature)
     curves = []

@@ -29,6 +29,7 @@ class Coupling(ABC):
         is_hamiltonian: whether forces are the gradient of the energy at fixed membership.
         conserves_momentum: whether the forces add up to zero where those of the potentials do.
         is_weighted: whether energy and forces depend on the smooth weights, and so on every move of the regions.
+        depends_on_levels: whether molecules of AT and Δ are treated differently, so that crossings between them make the energy jump.
     """
 
     name: ClassVar[str] = ""
@@ -36,6 +37,7 @@ class Coupling(ABC):
     is_hamiltonian: ClassVar[bool] = True
     conserves_momentum: ClassVar[bool] = True
     is_weighted: ClassVar[bool] = False
+    depends_on_levels: bool = False
 
     def __init__(self, fine: Potential, coarse: Potential) -> None:
         self.fine, self.coarse = fine, coarse
@@ -80,6 +82,14 @@ class Coupling(ABC):
         """
         remedy = "Set coupling.reservoir_steps to 1, or use coupling.name: subtractive."
         raise UserError(f"the coupling '{self.name}' has no part that can be evaluated less often", "coupling.reservoir_steps", remedy)
+
+    def missing_work(self, before: tuple[Resolution, Evaluation], after: tuple[Resolution, Evaluation]) -> float:
+        """Change of the energy along one step, eV, that the forces are not the gradient of; zero where there is a Hamiltonian.
+
+        Args:
+            before, after: resolution and evaluation at the start and the end of a step, at the same regions and membership.
+        """
+        return 0.0
 
     @abstractmethod
     def reset(self) -> None:

@@ -6,21 +6,19 @@ import copy
 
 import numpy as np
 
+from halocline.adress.coupling._two_level import Part, add, flat
 from halocline.adress.coupling.base import Coupling
 from halocline.adress.regions import BoolArray, Resolution
 from halocline.errors import UserError
-from halocline.potentials.base import Evaluation, Potential, SumPotential, Zero
+from halocline.potentials.base import Evaluation, Potential
 from halocline.topology import FloatArray, Topology
-
-Term = tuple[float, Potential]
-Part = tuple[float, Evaluation]
 
 
 class _Level:
     """One potential E_k of the stack from the second one on: what it adds is E_k(S_k) - E_k(S_{k-1})."""
 
     def __init__(self, potential: Potential) -> None:
-        terms = [item for item in _flat(1.0, potential) if not isinstance(item[1], Zero)]
+        terms = flat(potential)
         self.shell = [(factor, term) for factor, term in terms if term.additive_over_molecules]
         self.whole = [(factor, term) for factor, term in terms if not term.additive_over_molecules]
         # A second instance for the inner set: each keeps a neighbour list of its own molecules instead of throwing it away twice a step.
@@ -82,12 +80,12 @@ class SubtractiveCoupling(Coupling):
         if moved:
             self._outermost = None
         sets = self._sets(resolution)
-        often = _add(self._inner_levels(positions, sets))
+        often = add(self._inner_levels(positions, sets))
         if not seldom:
             return often, None
         parts = self._reservoir(positions, sets)
         nothing = Evaluation(0.0, np.zeros_like(often.forces), None, np.zeros_like(often.capped))
-        return often, _add([(1.0, nothing), *parts])
+        return often, add([(1.0, nothing), *parts])
 
     def reset(self) -> None:
         for potential in self._potentials():
@@ -98,7 +96,7 @@ class SubtractiveCoupling(Coupling):
 
     def _combine(self, positions: FloatArray, resolution: Resolution) -> Evaluation:
         sets = self._sets(resolution)
-        return _add([*self._inner_levels(positions, sets), *self._reservoir(positions, sets)])
+        return add([*self._inner_levels(positions, sets), *self._reservoir(positions, sets)])
 
     def _sets(self, resolution: Resolution) -> list[BoolArray]:
         """Members of S_0, S_1, ... from the innermost outwards, the last but one level included."""
@@ -129,28 +127,3 @@ class SubtractiveCoupling(Coupling):
         if self._outermost is None:
             self._outermost = self._levels[-1].of_set(positions, None)
         return self._outermost + self._levels[-1].of_removed(positions, sets[-1])
-
-
-def _add(parts: list[Part]) -> Evaluation:
-    """Sum of evaluations with factors; a capped pair that is subtracted counts as taken away."""
-    _, first = parts[0]
-    if len(parts) == 1:
-        return first
-    energy, forces, capped = first.energy, np.array(first.forces, dtype=np.float64), np.array(first.capped)
-    for factor, part in parts[1:]:
-        energy += factor * part.energy
-        if factor == 1.0:
-            forces += part.forces
-        elif factor == -1.0:
-            forces -= part.forces
-        else:
-            forces += factor * part.forces
-        capped += part.capped if factor > 0 else -part.capped
-    return Evaluation(energy, forces, None, capped)
-
-
-def _flat(factor: float, potential: Potential) -> list[Term]:
-    """Terms of a sum of sums with their factors."""
-    if isinstance(potential, SumPotential):
-        return [item for inner, term in potential.terms for item in _flat(factor * inner, term)]
-    return [(factor, potential)]

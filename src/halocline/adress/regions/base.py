@@ -47,10 +47,12 @@ class Regions(ABC):
         weighting: shape of the smooth weight: "cosine" for cos^2, "steep" for cos^7, "smoothstep" for the quintic polynomial.
         inner: distances of the interfaces of a deeper stack, ascending, Å; empty for two levels.
         name: word used in study files.
+        mirrored: whether profiles continue symmetrically beyond distance zero and beyond :attr:`reach`.
     """
 
     name: ClassVar[str] = ""
     summary: ClassVar[str] = ""
+    mirrored: ClassVar[tuple[bool, bool]] = (True, False)
 
     atomistic: float
     transition: float

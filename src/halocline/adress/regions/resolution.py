@@ -21,12 +21,15 @@ class Resolution:
         regions: geometry, or None for a membership without one (weights are then 1 inside and 0 outside).
         centres: (n_molecules, 3) centres of mass, Å.
         distance: (n_molecules,) Å.
+        fixed_levels: (n_molecules,) levels of the last change of membership, for couplings whose energy depends on them: forces of
+            a step are those of the resolution that it began with. None where levels follow the distance.
     """
 
     inside: BoolArray
     regions: Regions | None = None
     centres: FloatArray | None = None
     distance: FloatArray | None = None
+    fixed_levels: LevelArray | None = None
 
     @classmethod
     def of(cls, regions: Regions, topology: Topology, positions: FloatArray, inside: BoolArray | None = None) -> Resolution:
@@ -61,6 +64,8 @@ class Resolution:
         Raises:
             UserError: there is no geometry.
         """
+        if self.fixed_levels is not None:
+            return self.fixed_levels
         if self.regions is None or self.distance is None:
             raise UserError("a membership without regions has no levels", "resolution", "Build it with Resolution.of.")
         return self.regions.levels(self.distance, self.inside)

@@ -82,20 +82,22 @@ class Frame(NamedTuple):
 
     Attributes:
         rows: (n_rows,) selected molecules, ascending.
-        centres: (n_molecules, 4), Å, and the weight, zero for molecules that are not selected.
+        fractions: (n_molecules, 4) centre over the edges as integers that wrap around with the box, see :func:`fractions_of`.
+        unit: (4,) length of the unit of a fraction, Å.
+        weights: (n_molecules,), zero for molecules that are not selected.
         sites: (n_atoms, 3) relative to the centres, Å.
         rule: (3,) the factor of two molecules is rule[0] + rule[1] (w_a + w_b) + rule[2] w_a w_b.
-        edges: (3,), Å.
-        reach: Å, between centres.
+        square_reach: Å^2, between centres.
         start, neighbours: candidates, see :meth:`NeighbourList.candidates`.
     """
 
     rows: IntArray
-    centres: FloatArray
+    fractions: Any
+    unit: RealArray
+    weights: RealArray
     sites: RealArray
-    rule: FloatArray
-    edges: FloatArray
-    reach: float
+    rule: RealArray
+    square_reach: Any
     start: IntArray
     neighbours: RowArray
 
@@ -135,27 +137,42 @@ def place(positions: FloatArray, share: FloatArray, molecules: Molecules, points
     return largest
 
 
+def fractions_of(points: FloatArray, edges: FloatArray, real: type[np.floating]) -> tuple[Any, RealArray]:
+    """Points of a periodic box as integers of the width of ``real`` whose range is the box, with a column of zeros, and their unit.
+
+    Args:
+        points: (n, 3), Å, wrapped or not.
+        edges: (3,), Å.
+        real: number type of the kernel.
+    """
+    integer = np.int32 if real is np.float32 else np.int64
+    span = 2.0 ** np.iinfo(integer).bits
+    fractions = np.zeros((len(points), 4), dtype=integer)
+    scaled = points / edges
+    fractions[:, :3] = ((scaled - np.floor(scaled) - 0.5) * span).astype(integer)
+    return fractions, np.append(edges / span, 0.0).astype(real)
+
+
 @njit(fastmath=FASTMATH, error_model="numpy", cache=True)
 def _pick(i: int, frame: Frame, near: RowArray, shift: RealArray) -> np.uint64:
     """Neighbours of molecule i within reach whose factor is not zero: number, index, (n, 4) displacement and factor."""
-    centres, neighbours = frame.centres, frame.neighbours
-    x, y, z, weight = centres[i, 0], centres[i, 1], centres[i, 2], centres[i, 3]
-    lx, ly, lz = frame.edges
-    ix, iy, iz = 1.0 / lx, 1.0 / ly, 1.0 / lz
-    constant, linear = frame.rule[0] + frame.rule[1] * weight, frame.rule[1] + frame.rule[2] * weight
-    square_reach = frame.reach * frame.reach
+    fractions, unit, neighbours, weights = frame.fractions, frame.unit, frame.neighbours, frame.weights
+    x, y, z = fractions[i, 0], fractions[i, 1], fractions[i, 2]
+    ux, uy, uz, square_reach, none = unit[0], unit[1], unit[2], frame.square_reach, unit[3]
+    constant, linear = frame.rule[0] + frame.rule[1] * weights[i], frame.rule[1] + frame.rule[2] * weights[i]
+    integer, real = fractions.dtype.type, unit.dtype.type
     n = np.uint64(0)
     for k in range(np.uint64(frame.start[i]), np.uint64(frame.start[i + 1])):
         j = np.uint64(neighbours[k])
-        dx, dy, dz = centres[j, 0] - x, centres[j, 1] - y, centres[j, 2] - z
-        dx -= lx * np.rint(dx * ix)
-        dy -= ly * np.rint(dy * iy)
-        dz -= lz * np.rint(dz * iz)
-        factor = constant + linear * centres[j, 3]
+        # The difference of two integers overflows exactly where the nearest image is another one.
+        dx = ux * real(integer(fractions[j, 0] - x))
+        dy = uy * real(integer(fractions[j, 1] - y))
+        dz = uz * real(integer(fractions[j, 2] - z))
+        factor = constant + linear * weights[j]
         # Written without a branch, which the processor could not predict: the next pair overwrites a rejected one.
         near[n] = neighbours[k]
         shift[n, 0], shift[n, 1], shift[n, 2], shift[n, 3] = dx, dy, dz, factor
-        n += np.uint64((dx * dx + dy * dy + dz * dz < square_reach) & (factor != 0.0))
+        n += np.uint64((dx * dx + dy * dy + dz * dz < square_reach) & (factor != none))
     return n
 
 
@@ -172,7 +189,7 @@ def _gather(
             s[place] = dx + sites[atom, 0]
             s[place + _Y] = dy + sites[atom, 1]
             s[place + _Z] = dz + sites[atom, 2]
-            place += padded
+            place += padded  # type: ignore[assignment]
         s[k + _FACTOR] = shift[begin + k, 3]
     for b in range(n_sites):
         base, charge = np.uint64(b) * padded, molecules.charges[kind, b]
@@ -181,7 +198,7 @@ def _gather(
         for k in range(padded):
             s[base + k + _CHARGE] = charge
             s[base + k + _FACTOR] = s[k + _FACTOR]
-    place = np.uint64(n_sites) * padded
+    place = np.uint64(n_sites) * padded  # type: ignore[assignment]
     for row in range(3, 7):
         s[row * LENGTH : row * LENGTH + place] = 0.0
     return padded
@@ -208,7 +225,7 @@ def _interact(
         x, y, z = sites[first + a, 0], sites[first + a, 1], sites[first + a, 2]
         inner, fx, fy, fz = 0.0, 0.0, 0.0, 0.0
         if table.capped:
-            _set_cores(s, n, a, low, high, table)
+            _set_cores(s, n, a, low, high, table)  # type: ignore[arg-type]
         charge = table.coulomb * molecules.charges[kind, a]
         if charge != 0 and charged[1] > charged[0]:
             gx, gy, gz, hits = site_pairs.charges(s, charged[0], charged[1], x, y, z, charge, table.field)

@@ -130,7 +130,7 @@ class NeighbourList:
         reach = self.cutoff + self.skin
         wrapped = positions - np.floor(positions / self.edges) * self.edges
         if self.margin > 0 and not candidates.all():
-            candidates = candidates | _beside(wrapped, selected, self.edges, self.margin)
+            candidates = candidates | beside(wrapped, selected, self.edges, self.margin)
         sites = np.flatnonzero(candidates)
         n_cells = np.maximum(1, np.floor(self.edges / reach)).astype(np.int64)
         density = len(sites) / self.edges.prod()
@@ -138,9 +138,9 @@ class NeighbourList:
         while True:
             first, second = np.empty(capacity, dtype=np.int32), np.empty(capacity, dtype=np.int32)
             found = _find_pairs(wrapped, sites, self.edges, n_cells, reach, first, second)
-            if found <= capacity:
+            if found < capacity:
                 break
-            capacity = found
+            capacity = found + 1
         self._start, self._neighbours = _group_by_first(first[:found], second[:found], n_sites)
         self._reference, self._candidates = positions.copy(), candidates.copy()
         self._wrapped = np.empty((n_sites, 3))
@@ -187,7 +187,7 @@ def _is_stale(
 
 
 @njit(cache=True, error_model="numpy")
-def _beside(wrapped: FloatArray, selected: BoolArray, edges: FloatArray, margin: float) -> BoolArray:
+def beside(wrapped: FloatArray, selected: BoolArray, edges: FloatArray, margin: float) -> BoolArray:
     """Sites that share a cell of edge ``margin``, or the face, edge or corner of one, with a selected site."""
     shape = np.maximum(1, np.floor(edges / margin)).astype(np.int64)
     cells = np.minimum((wrapped / edges * shape).astype(np.int64), shape - 1)
@@ -209,7 +209,10 @@ def _beside(wrapped: FloatArray, selected: BoolArray, edges: FloatArray, margin:
 def _find_pairs(
     wrapped: FloatArray, sites: IntArray, edges: FloatArray, n_cells: IntArray, reach: float, first: RowArray, second: RowArray
 ) -> int:
-    """Pairs first < second closer than ``reach``, ascending in second; returns how many there are, stored or not."""
+    """Pairs first < second closer than ``reach``, ascending in second; returns how many there are, stored or not.
+
+    They are all stored if there are fewer than places: the last place is scratch.
+    """
     nx, ny, nz = n_cells
     cell_of = np.empty(len(wrapped), dtype=np.int64)
     head = np.zeros(nx * ny * nz + 1, dtype=np.int64)
@@ -221,31 +224,33 @@ def _find_pairs(
         head[cell_of[site] + 1] += 1
     head = np.cumsum(head)
     fill = head[:-1].copy()
-    members = np.empty(len(sites), dtype=np.int64)
+    members, places = np.empty(len(sites), dtype=np.int64), np.empty((len(sites), 3))
     for site in sites:
-        members[fill[cell_of[site]]] = site
+        place = fill[cell_of[site]]
+        members[place] = site
+        for k in range(3):
+            places[place, k] = wrapped[site, k]
         fill[cell_of[site]] += 1
-    found, square_reach = 0, reach * reach
+    found, square_reach, last = 0, reach * reach, len(first) - 1
+    lx, ly, lz = edges
     for j in sites:
         z, y, x = cell_of[j] % nz, cell_of[j] // nz % ny, cell_of[j] // (ny * nz)
+        px, py, pz = wrapped[j]
         # With one or two cells along an axis every cell is a neighbour, and must be visited once.
         for dx in range(min(nx, 3)):
             for dy in range(min(ny, 3)):
                 for dz in range(min(nz, 3)):
                     other = (((x + dx + nx - 1) % nx) * ny + (y + dy + ny - 1) % ny) * nz + (z + dz + nz - 1) % nz
-                    for member in range(head[other], head[other + 1]):
+                    for member in range(np.uint64(head[other]), np.uint64(head[other + 1])):
                         i = members[member]
                         if i >= j:
                             break
-                        square = 0.0
-                        for k in range(3):
-                            d = abs(wrapped[j, k] - wrapped[i, k])
-                            d = min(d, edges[k] - d)
-                            square += d * d
-                        if square < square_reach:
-                            if found < len(first):
-                                first[found], second[found] = i, j
-                            found += 1
+                        ax, ay, az = abs(px - places[member, 0]), abs(py - places[member, 1]), abs(pz - places[member, 2])
+                        ax, ay, az = min(ax, lx - ax), min(ay, ly - ay), min(az, lz - az)
+                        # Written without a branch, which the processor could not predict: the next pair overwrites this one.
+                        place = np.uint64(min(found, last))
+                        first[place], second[place] = i, j
+                        found += int(ax * ax + ay * ay + az * az < square_reach)
     return found
 
 

@@ -8,14 +8,14 @@ approximation to that of the network. Features are single precision, distances, 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from halocline.models.heads.energy import EnergyHead
 from halocline.models.priors.pair_tables import PairTables
 from halocline.models.schnet import SchNet
-from halocline.potentials.kernels import phases
+from halocline.potentials.kernels import phases, weighted
 from halocline.potentials.kernels.dense import SingleArray
 from halocline.potentials.kernels.neighbours import PairList
 from halocline.potentials.kernels.tables import NetworkArrays, PriorArrays, network_arrays, prior_arrays
@@ -25,12 +25,16 @@ from halocline.topology import FloatArray, IntArray
 
 @dataclass
 class KernelResult:
-    """Energy (eV), forces (n_sites, 3) (eV/Å), virial (3, 3) (eV) and number of capped pairs of each site (n_sites,)."""
+    """Energy (eV), forces (n_sites, 3) (eV/Å), virial (3, 3) (eV) and number of capped pairs of each site (n_sites,).
+
+    ``own`` are the energies of the sites (n_sites,) in eV, half of each pair of the prior to either, where weights were given.
+    """
 
     energy: float
     forces: FloatArray
     virial: FloatArray
     capped: IntArray
+    own: FloatArray = field(default_factory=lambda: np.zeros(0))
 
 
 class SchNetKernel:
@@ -52,27 +56,47 @@ class SchNetKernel:
         forward = [step for layer in range(self.layers) for step in ((phases.CONVOLVE, layer), (phases.UPDATE, layer))]
         # The last update goes straight on with the head and its own derivative; nothing depends on the embedding.
         self._program = np.array([(phases.PREPARE, 0), *forward, *back[:-1], (phases.FORCES, 0)], dtype=np.int64)
+        self._turn = 1 + len(forward)
         self._capacity = (0, 0, 0)
 
-    def evaluate(self, pairs: PairList, types: IntArray, molecules: IntArray) -> KernelResult:
+    def evaluate(self, pairs: PairList, types: IntArray, molecules: IntArray, weights: FloatArray | None = None) -> KernelResult:
         """Energy and forces of the rows of a pair list.
 
         Args:
             pairs: the selected sites and their pairs.
             types: (n_sites,) index of the type of each site of the whole system.
             molecules: (n_sites,) molecule of each site.
+            weights: (n_sites,) of the energy of each site, or None for their plain sum.
         """
         n_threads = threads_for(len(pairs.sites), phases.BLOCK)
         work = self._work_arrays(len(pairs.sites), len(pairs.distances), n_threads)
         listed = phases.Sites(pairs.sites, pairs.start, pairs.neighbours, pairs.displacements, pairs.distances, types, molecules)
-        if n_threads == 1:
-            phases.run(self._program, 0, 1, self.network, self.prior, listed, work)
+        own = np.zeros(0)
+        if weights is None:
+            self._run(self._program, n_threads, listed, work)
         else:
-            with one_caller:
-                phases.run_parallel(self._program, n_threads, self.network, self.prior, listed, work)
+            own = self._run_weighted(weights, n_threads, listed, work)
         forces, capped, virial = np.zeros((len(types), 3)), np.zeros(len(types), dtype=np.int64), np.zeros((3, 3))
         energy = phases.collect(listed, n_threads, work, forces, capped, virial)
-        return KernelResult(energy, forces, virial, capped)
+        return KernelResult(energy, forces, virial, capped, own)
+
+    def _run(self, program: IntArray, n_threads: int, listed: phases.Sites, work: phases.Work) -> None:
+        if n_threads == 1:
+            phases.run(program, 0, 1, self.network, self.prior, listed, work)
+        else:
+            with one_caller:
+                phases.run_parallel(program, n_threads, self.network, self.prior, listed, work)
+
+    def _run_weighted(self, weights: FloatArray, n_threads: int, listed: phases.Sites, work: phases.Work) -> FloatArray:
+        """The same with weights of sites; returns the energies of all sites, zero where they are not listed, eV."""
+        of_rows, rows = weights[listed.sites], np.zeros(len(listed.sites))
+        self._run(self._program[: self._turn], n_threads, listed, work)
+        weighted.readout(of_rows, n_threads, self.network, listed, work, rows)
+        self._run(self._program[self._turn : -1], n_threads, listed, work)
+        weighted.pair_forces(of_rows, n_threads, self.prior, listed, work, rows)
+        own = np.zeros(len(weights))
+        own[listed.sites] = rows
+        return own
 
     def _work_arrays(self, n_rows: int, n_pairs: int, n_threads: int) -> phases.Work:
         """Buffers, made again only when they have become too small."""
