@@ -82,5 +82,4 @@ def test_target_outside_the_bracket_and_hopeless_noise_are_refused() -> None:
     with pytest.raises(UserError, match="wider bracket"):
         density_at_chemical_potential(1.0, lambda n: Term(0.0), (0.01, 0.02), 298.0, 0.01)
     with pytest.raises(RunFailure, match="no density after 4 evaluations"):
-        step = lambda n: Term(math.copysign(1.0, n - 0.0161))  # noqa: E731
-        density_at_chemical_potential(0.0, step, (0.01, 0.02), 298.0, 0.01, most_evaluations=4)
+        density_at_chemical_potential(0.0, lambda n: Term(math.copysign(1.0, n - 0.0161)), (0.01, 0.02), 298.0, 0.01, most_evaluations=4)

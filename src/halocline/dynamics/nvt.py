@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from halocline.dynamics.integrator import Integrator, maxwell_boltzmann
-from halocline.dynamics.rigid import RigidIntegrator, rigid_velocities
-from halocline.dynamics.rigid_bodies import Lengths, reference_lengths
+from halocline.dynamics.rigid import RigidIntegrator
+from halocline.dynamics.rigid_bodies import Lengths, reference_lengths, rigid_velocities
 from halocline.errors import RunFailure
 from halocline.molecules.base import Molecule
 from halocline.potentials.base import Potential
