@@ -5,13 +5,16 @@ import math
 import numpy as np
 import pytest
 from scipy.integrate import quad
+from scipy.spatial.transform import Rotation
 
+from halocline.dynamics.chemical_potential import insertion_free_energy
 from halocline.dynamics.free_energy import free_energy_chain
 from halocline.dynamics.insertion import WidomHook, WidomInsertion, widom, widom_estimate
 from halocline.dynamics.nvt import make_mover, run
 from halocline.dynamics.staged_insertion import StagedInsertion, sample_window, schedule, staged_insertion, with_ghost
 from halocline.errors import RunFailure, UserError
 from halocline.molecules.base import Molecule, Nonbonded, build_topology
+from halocline.molecules.spce import SPCE
 from halocline.potentials.classical import ClassicalMolecules
 from halocline.potentials.insertion import BeadInsertion, MoleculeInsertion
 from halocline.state import State
@@ -193,7 +196,7 @@ def test_windows_without_overlap_or_samples_are_told_and_nonsense_is_refused() -
 
 
 def settings(state: State, steps: int, **options: object) -> StagedInsertion:
-    ghost = with_ghost(state, 0, np.array(ARGON.geometry), ARGON.masses, ARGON.numbers, 12)
+    ghost = with_ghost(state, ARGON, 12)
     couplings = schedule(False)
     return StagedInsertion(
         ghost, lennard_jones(), ghost.topology.n_molecules - 1, couplings, TEMPERATURE, 0.004 * TAU, 1 / TAU, steps, 300, 50, 20, **options
@@ -210,7 +213,7 @@ def test_finished_windows_are_read_back_and_those_of_other_settings_are_not(tmp_
 
 
 def test_ghost_of_an_ideal_gas_costs_nothing() -> None:
-    ghost = with_ghost(gas(64, 0.3, 14, GHOST), 0, np.array(GHOST.geometry), GHOST.masses, GHOST.numbers, 1)
+    ghost = with_ghost(gas(64, 0.3, 14), GHOST, 1)
     job = StagedInsertion(ghost, lennard_jones(), 64, schedule(False), TEMPERATURE, 0.004 * TAU, 1 / TAU, 100, 0, 10, 5)
     for window in (0, 6):
         assert not sample_window(job, None, window).any()
@@ -226,3 +229,30 @@ def test_widom_and_growth_agree_on_a_liquid(tmp_path) -> None:
     assert by_growth.error < 0.12 * EPSILON
     assert abs(by_growth.value - by_insertion.value) < 2 * math.hypot(by_growth.error, by_insertion.error)
     assert abs(by_growth.by_neighbours - by_growth.value) < 2 * by_growth.by_neighbours_error
+
+
+def test_one_call_inserts_any_species_by_either_method() -> None:
+    """A small atom in a dilute gas of argon: both ways give a value, and the one by Widom's method is the virial's."""
+    state = gas(64, 0.02, 19)
+    arguments = (state, SMALL, lennard_jones(), TEMPERATURE, 0.004 * TAU)
+    found = insertion_free_energy(*arguments, 1000, 300, "widom", insertions=500, molecules=(ARGON,), seed=20)
+    expected = -KT * 0.02 / SIGMA**3 * mayer_integral(0.9 * SIGMA, math.sqrt(0.5) * EPSILON)
+    assert abs(found.value - expected) < 3 * found.error + 0.003 * KT
+    grown = insertion_free_energy(*arguments, 400, 50, molecules=(ARGON,), seed=21)
+    assert abs(grown.value - expected) < 4 * grown.error
+    with pytest.raises(UserError, match="'random'"):
+        insertion_free_energy(*arguments, 10, 1, "random", molecules=(ARGON,))  # type: ignore[arg-type]
+
+
+def test_rigid_water_grows_without_leaving_its_shape() -> None:
+    """A few steps in the window of full charges: distances within all molecules stay, energies are finite."""
+    rng = np.random.default_rng(22)
+    edge, shape = 18.0, np.array(SPCE.geometry)
+    grid = (np.indices((3, 3, 3)).reshape(3, -1).T + 0.5) * edge / 3
+    positions = np.concatenate([point + Rotation.random(random_state=rng).apply(shape) for point in grid])
+    state = State(positions, np.eye(3) * edge, build_topology([(SPCE, 27)]))
+    found = insertion_free_energy(state, "spce", ClassicalMolecules(7.0, skin=0.1), 298.0, 1.0, 60, 20, sample=20, seed=23)
+    assert len(found.chain.values) == 12
+    assert "independent samples" in found.warning
+    with pytest.raises(UserError, match="is flexible"):
+        insertion_free_energy(state, "water", ClassicalMolecules(7.0), 298.0, 1.0, 60, 20)

@@ -161,17 +161,18 @@ def test_charges_on_soft_cores_capped_forces_and_small_boxes_are_refused() -> No
     topology, positions = mixture(3, 0, 7)
     insertion = MoleculeInsertion(potential(), SPCE)
     insertion.bind(topology, np.eye(3) * 13.0)
-    with pytest.raises(UserError, match="less than twice the reach"):
+    with pytest.raises(UserError, match="less than twice"):
         insertion.energies(positions, 1, np.random.default_rng(0))
 
 
 def test_bead_insertion_is_the_sum_over_centres_of_mass() -> None:
     topology, positions = mixture(20, 4, 8)
-    insertion = BeadInsertion(lambda r: (1 - r / 6.0) ** 2 * (r < 6.0), 6.0)
+    energy = {"spce": lambda r: (1 - r / 6.0) ** 2, "ion": lambda r: -3.0 * (1 - r / 6.0) ** 2}
+    insertion = BeadInsertion(energy, 6.0)
     insertion.bind(topology, np.diag(EDGES))
     found = insertion.energies(positions, 5, np.random.default_rng(9))
     places = np.random.default_rng(9).uniform(size=(5, 3)) * EDGES
     delta = topology.centres_of_mass(positions)[None] - places[:, None]
     distances = np.linalg.norm(delta - EDGES * np.rint(delta / EDGES), axis=-1)
-    expected = np.where(distances < 6, (1 - distances / 6) ** 2, 0.0).sum(1)
+    expected = (np.where(distances < 6, (1 - distances / 6) ** 2, 0.0) * np.array([1.0] * 20 + [-3.0] * 4)).sum(1)
     assert found == pytest.approx(expected, abs=1e-5)

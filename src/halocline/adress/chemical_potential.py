@@ -165,7 +165,8 @@ def density_at_chemical_potential(
 
     known = [residual(low), residual(high)]
     if known[0][1] > 2 * known[0][2] or known[1][1] < -2 * known[1][2]:
-        found = f"mu is {known[0][1] + target:.4f} eV to {known[1][1] + target:.4f} eV between the densities, the target {target:.4f} eV"
+        ends = " to ".join(f"{point[1] + target:.4f} eV" for point in known)
+        found = f"mu is {ends} between the densities, the target {target:.4f} eV"
         raise UserError(found, "density at a chemical potential", "Give a wider bracket.")
     lower, upper = known[0], known[1]
     while len(known) < most_evaluations:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.polynomial import Legendre
@@ -136,9 +137,7 @@ def kirkwood(
             mover = make_mover(state, step, temperature, friction, seed + k, rigid)
             series: list[tuple[float, float]] = []
 
-            def look(positions: FloatArray, w: float = float(w), series: list[tuple[float, float]] = series, state: State = state) -> None:
-                series.append(_measure(replace(state, positions=positions), fine, coarse, w, temperature))
-
+            look = partial(_measure, state, fine, coarse, float(w), temperature, series)
             potential = float(w) * fine + float(1 - w) * coarse
             run(mover, potential, int(discard * steps), task=bar)
             run(mover, potential, steps - int(discard * steps), sample, look, bar)
@@ -152,11 +151,13 @@ def kirkwood(
     return KirkwoodResult(Term(value, error), weights, quadrature, integrand, errors, pressures, pressure_errors, state, power)
 
 
-def _measure(state: State, fine: Potential, coarse: Potential, w: float, temperature: float) -> tuple[float, float]:
-    """(V_AT - V_CG)/N in eV, and the pressure of V(w)."""
-    one, other = fine.evaluate(state.positions, None, True), coarse.evaluate(state.positions, None, True)
+def _measure(
+    state: State, fine: Potential, coarse: Potential, w: float, temperature: float, series: list[tuple[float, float]], positions: FloatArray
+) -> None:
+    """Append (V_AT - V_CG)/N in eV, and the pressure of V(w)."""
+    one, other = fine.evaluate(positions, None, True), coarse.evaluate(positions, None, True)
     assert one.virial is not None
     assert other.virial is not None
     forces, virial = w * one.forces + (1 - w) * other.forces, w * one.virial + (1 - w) * other.virial
-    pressure = molecular_pressure(state, virial, forces, temperature)
-    return (one.energy - other.energy) / state.topology.n_molecules, pressure
+    pressure = molecular_pressure(replace(state, positions=positions), virial, forces, temperature)
+    series.append(((one.energy - other.energy) / state.topology.n_molecules, pressure))

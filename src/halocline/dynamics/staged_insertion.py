@@ -21,13 +21,14 @@ from halocline.dynamics.rigid_bodies import Lengths
 from halocline.errors import RunFailure, UserError
 from halocline.execute.pool import run_tasks
 from halocline.files import hash_data, read_arrays, write_arrays
+from halocline.molecules.base import Molecule
 from halocline.potentials.base import Potential
 from halocline.potentials.classical import ClassicalMolecules
 from halocline.potentials.coupled_molecule import SOFTNESS, CoupledMolecule, CouplingStrength, PartlyCoupled
 from halocline.progress import Progress
 from halocline.results import Number
 from halocline.state import State
-from halocline.topology import FloatArray
+from halocline.topology import FloatArray, Topology
 from halocline.units import thermal_energy
 
 CORES = (0.0, 0.15, 0.3, 0.45, 0.6, 0.8, 1.0)
@@ -199,22 +200,21 @@ def staged_insertion(
     return staged_estimate([done[window] for window in range(n)], settings.couplings, settings.temperature)
 
 
-def with_ghost(state: State, species: int, geometry: FloatArray, masses: FloatArray, numbers: FloatArray, seed: int) -> State:
-    """The state with one more molecule at a random place in random orientation, as the last one.
+def with_ghost(state: State, molecule: Molecule, seed: int) -> State:
+    """The state with one more molecule at a random place in random orientation, as the last one; without velocities.
 
-    Args:
-        species: index into the species of the topology.
-        geometry: (n_sites, 3), Å. masses: (n_sites,), amu. numbers: (n_sites,) atomic numbers.
+    Its species need not be among those of the state.
     """
-    generator, topology = np.random.default_rng(seed), state.topology
-    centred = geometry - np.asarray(masses) @ geometry / np.sum(masses)
+    generator, topology, geometry = np.random.default_rng(seed), state.topology, np.array(molecule.geometry)
+    centred = geometry - molecule.masses @ geometry / molecule.mass
     turned = Rotation.from_quat(generator.normal(size=4)).apply(centred)
-    more = type(topology)(
-        topology.species,
-        np.append(topology.molecule_species, species),
-        np.append(topology.offsets, topology.offsets[-1] + len(geometry)),
-        np.append(topology.atomic_numbers, numbers).astype(np.int64),
-        np.append(topology.masses, masses),
+    species = topology.species if molecule.name in topology.species else (*topology.species, molecule.name)
+    more = Topology(
+        species,
+        np.append(topology.molecule_species, species.index(molecule.name)),
+        np.append(topology.offsets, topology.n_atoms + molecule.n_atoms),
+        np.append(topology.atomic_numbers, molecule.numbers),
+        np.append(topology.masses, molecule.masses),
     )
     place = generator.uniform(size=3) * state.edges
     return State(np.concatenate([state.positions, place + turned]), state.cell, more, None, state.periodic)

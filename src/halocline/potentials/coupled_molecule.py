@@ -9,8 +9,9 @@ import numpy as np
 from halocline.errors import UserError
 from halocline.potentials.base import BoolArray, Evaluation, Potential
 from halocline.potentials.classical import ClassicalMolecules
-from halocline.potentials.insertion import relative_sites, require_room, surroundings
+from halocline.potentials.insertion import relative_sites, surroundings
 from halocline.potentials.kernels import single_molecule
+from halocline.potentials.kernels.neighbours import require_room
 from halocline.potentials.learned import require_finite
 from halocline.topology import FloatArray, Topology
 
@@ -110,7 +111,7 @@ class CoupledMolecule(Potential):
 
     def _sites(self, positions: FloatArray) -> tuple[FloatArray, FloatArray, float]:
         points, sites, radius = relative_sites(self._topology, positions)
-        require_room(self._around.edges, self.classical.cutoff + 2 * radius)
+        require_room(self.classical.cutoff + 2 * radius, self._around.edges)
         return points, sites, radius
 
 

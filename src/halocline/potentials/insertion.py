@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numba import njit
@@ -15,9 +15,12 @@ from halocline.errors import UserError
 from halocline.molecules.base import Molecule, Nonbonded
 from halocline.potentials.classical import ClassicalMolecules
 from halocline.potentials.kernels import single_molecule
+from halocline.potentials.kernels.neighbours import require_room
 from halocline.potentials.learned import orthorhombic_edges
 from halocline.potentials.site_tables import site_table
-from halocline.topology import FloatArray, Topology
+from halocline.topology import FloatArray, IntArray, Topology
+
+PairEnergy = Callable[[FloatArray], FloatArray]
 
 
 class Insertion(ABC):
@@ -88,7 +91,7 @@ class MoleculeInsertion(Insertion):
         """(n,) energies, eV, with the centre of mass at (n, 3) places, Å, and the sites (n, n_sites, 3) from there, Å."""
         points, sites, radius = relative_sites(self._topology, positions)
         radius = max(radius, self._radius)
-        require_room(self._around.edges, self.potential.cutoff + 2 * radius)
+        require_room(self.potential.cutoff + 2 * radius, self._around.edges)
         result = np.empty(len(centres))
         shapes = np.ascontiguousarray(shapes, dtype=np.float64)
         single_molecule.insertion_energies(
@@ -101,32 +104,44 @@ class BeadInsertion(Insertion):
     """Insertion of a bead that interacts with the centres of mass of all molecules: a coarse reservoir.
 
     Args:
-        energy: (n,) distances in Å -> (n,) energies in eV; must be zero at the cut-off.
+        energy: (n,) distances in Å -> (n,) energies in eV, for all species or for each by name; must be zero at the cut-off.
         cutoff: Å.
         knots: of the table that stands for the function, linear in r^2 between 0 and the cut-off.
     """
 
-    def __init__(self, energy: Callable[[FloatArray], FloatArray], cutoff: float, knots: int = 200_000) -> None:
-        self.cutoff = float(cutoff)
-        self._table = np.ascontiguousarray(energy(np.sqrt(np.linspace(1e-6, cutoff**2, knots))), dtype=np.float64)
-        if not np.isfinite(self._table).all():
-            raise UserError("the pair energy is not finite everywhere", "BeadInsertion", "Cap it at short distances.")
+    def __init__(self, energy: PairEnergy | Mapping[str, PairEnergy], cutoff: float, knots: int = 100_000) -> None:
+        self.energy, self.cutoff, self.knots = energy, float(cutoff), knots
 
     def bind(self, topology: Topology, cell: FloatArray) -> None:
         self._topology, self._edges = topology, orthorhombic_edges(cell)
-        require_room(self._edges, self.cutoff)
+        distances, rows = np.sqrt(np.linspace(1e-6, self.cutoff**2, self.knots)), []
+        for name in topology.species:
+            if isinstance(self.energy, Mapping) and name not in self.energy:
+                raise UserError(f"no pair energy with species '{name}'", "BeadInsertion", f"Known: {', '.join(self.energy)}.")
+            rows.append((self.energy[name] if isinstance(self.energy, Mapping) else self.energy)(distances))
+        self._tables = np.ascontiguousarray(rows, dtype=np.float64)
+        if not np.isfinite(self._tables).all():
+            raise UserError("a pair energy is not finite everywhere", "BeadInsertion", "Cap it at short distances.")
+        require_room(self.cutoff, self._edges)
 
     def energies(self, positions: FloatArray, n: int, generator: np.random.Generator) -> FloatArray:
         points, result = self._topology.centres_of_mass(positions), np.empty(n)
-        _bead_energies(generator.uniform(size=(n, 3)) * self._edges, points, self._table, self.cutoff**2, self._edges, result)
+        centres, species = generator.uniform(size=(n, 3)) * self._edges, self._topology.molecule_species
+        _bead_energies(centres, points, species, self._tables, self.cutoff**2, self._edges, result)
         return result
 
 
 @njit(error_model="numpy", cache=True)
 def _bead_energies(
-    centres: FloatArray, points: FloatArray, table: FloatArray, square_cutoff: float, edges: FloatArray, result: FloatArray
+    centres: FloatArray,
+    points: FloatArray,
+    species: IntArray,
+    tables: FloatArray,
+    square_cutoff: float,
+    edges: FloatArray,
+    result: FloatArray,
 ) -> None:
-    scale = (len(table) - 1) / square_cutoff
+    scale = (tables.shape[1] - 1) / square_cutoff
     for row in range(len(centres)):
         energy = 0.0
         for j in range(len(points)):
@@ -138,6 +153,7 @@ def _bead_energies(
             if square < square_cutoff:
                 place = square * scale
                 knot = int(place)
+                table = tables[species[j]]
                 energy += table[knot] + (place - knot) * (table[knot + 1] - table[knot])
         result[row] = energy
 
@@ -170,10 +186,3 @@ def relative_sites(topology: Topology, positions: FloatArray) -> tuple[FloatArra
     points = topology.centres_of_mass(positions)
     sites = positions - points[topology.molecule_of_atom]
     return points, sites, math.sqrt(float((sites**2).sum(-1).max(initial=0.0)))
-
-
-def require_room(edges: FloatArray, reach: float) -> None:
-    """Raise UserError where a molecule would meet two images of another one; ``reach`` in Å, between centres of mass."""
-    if edges.min() < 2 * reach:
-        found = f"the shortest edge is {edges.min():.2f} A, less than twice the reach of {reach:.2f} A between centres of mass"
-        raise UserError(found, "cell", "Make the box larger, or the cut-off shorter.")
