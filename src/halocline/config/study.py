@@ -181,6 +181,7 @@ class Calibration(Section):
     discard: Fraction = key("30 %", "First part of each window that is dropped.", ge=0)
     iterations: PositiveInt = key(6, "Budget of iterations, in windows of this length; a window doubled for its noise takes two.")
     tolerance: Fraction = key("3 %", "Largest accepted deviation of the mean density in AT and of 3 A blocks in the layer.", gt=0)
+    border: Length = key("0 A", "Outermost part of the layer that is not judged: tracers leave a ripple there.", ge=0)
     bin: Length = key("0.5 A", "Bin of the density profile and the table.", gt=0)
     smoothing: Length = key("1 A", "Standard deviation of the Gaussian that smooths the profile.", ge=0)
     damping: float = key(0.2, "First fraction c0 of the full update; c_i = c0/(1 + i/4).", gt=0, le=1)

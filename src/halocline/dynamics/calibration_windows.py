@@ -39,6 +39,7 @@ class CalibrationSettings:
     Attributes:
         iterations: budget, in windows of the first length; a doubled window takes two of them.
         replicas: independent runs per window.
+        border: outermost part of Δ that is not judged, Å.
         followed: species whose molecules the regions follow: they are at the centre by construction, and need no force.
     """
 
@@ -55,6 +56,7 @@ class CalibrationSettings:
     heating: float = math.inf
     heating_steps: int = 1
     followed: tuple[int, ...] = ()
+    border: float = 0.0
 
     def fraction(self, update: int) -> float:
         """c_i of the i-th update."""
@@ -137,11 +139,11 @@ def next_length(windows: Sequence[Window], settings: CalibrationSettings) -> int
     return 0 if last.steps >= longest else min(2 * last.steps, longest, left)
 
 
-def blocks_of(regions: Regions, edges: FloatArray) -> list[BoolArray]:
-    """Masks of bins: AT, blocks of about 3 Å through Δ, the reservoir beyond the hysteresis."""
+def blocks_of(regions: Regions, edges: FloatArray, border: float = 0.0) -> list[BoolArray]:
+    """Masks of bins: AT, blocks of about 3 Å through Δ up to ``border`` (Å) from its end, the reservoir beyond the hysteresis."""
     centres = 0.5 * (edges[1:] + edges[:-1])
-    n_blocks = max(1, round(regions.transition / BLOCK))
-    borders = np.linspace(regions.atomistic, regions.outer, n_blocks + 1)
+    n_blocks = max(1, round((regions.transition - border) / BLOCK))
+    borders = np.linspace(regions.atomistic, regions.outer - border, n_blocks + 1)
     transition = [(centres >= low) & (centres < high) for low, high in itertools.pairwise(borders)]
     beyond = centres >= regions.outer + regions.hysteresis
     judged = [mask for mask in (centres < regions.atomistic, *transition) if mask.any()]
@@ -171,7 +173,7 @@ def judge(
     expected = density[:, None] * volumes
     kinds, n_bins = range(len(density)), len(volumes)
     bins = np.array([[_relative([run[:, k, b] for run in runs], expected[k, b]) for b in range(n_bins)] for k in kinds])
-    masks = blocks_of(regions, force.edges)
+    masks = blocks_of(regions, force.edges, settings.border)
     blocks = np.array([[_relative([run[:, k][:, mask].sum(1) for run in runs], expected[k, mask].sum()) for mask in masks] for k in kinds])
     blocks[list(settings.followed)] = [1.0, 0.0]
     bins[list(settings.followed), :, 0] = 1.0

@@ -27,9 +27,9 @@ _COOLER = (
 
 PIECES = 20
 """Parts of the heating time whose temperatures give its error."""
-INDEPENDENT = 5
-"""Samples of the temperature within the heating time that are certainly independent. Heat leaves a region without friction in
-about half a picosecond, so that twenty pieces of 5 ps say less than they seem to."""
+RELAXATION = 5000.0
+"""fs after which the temperature of a region is certainly independent of itself. The energy of a region without friction leaves it by
+conduction alone: in argon one sample in 2 ps is not independent of the next."""
 SIGMAS = 4.0
 """Standard errors that heating must exceed: a nanosecond holds hundreds of windows of 5 ps, three would be crossed by chance."""
 
@@ -106,7 +106,8 @@ class HeatingMonitor(Hook):
 
     The temperature of the last ``steps`` is judged from twenty pieces. A run is stopped when both halves are off by more than
     ``tolerance`` in the same direction, and the whole by more than four standard errors. The error is that of the pieces with
-    their correlation, and at least sqrt(2/f)/sqrt(5), the fluctuation of f degrees of freedom at five independent instants.
+    their correlation, and at least sqrt(2/f), the fluctuation of f degrees of freedom at one instant, over the root of the
+    number of times that 5 ps fit into the heating time.
 
     Args:
         tolerance: accepted relative deviation.
@@ -150,7 +151,8 @@ class HeatingMonitor(Hook):
             pieces = simulation.temperatures(energies, degrees)
             half = PIECES // 2
             off = np.array([pieces[:half].mean(), pieces[half:].mean()]) / target - 1.0
-            smallest = target * np.sqrt(2.0 * self.interval / degrees.mean() / INDEPENDENT)
+            independent = max(1.0, PIECES * self.interval * simulation.thermostat.timestep / RELAXATION)
+            smallest = target * np.sqrt(2.0 * self.interval / degrees.mean() / independent)
             mean, error, _ = mean_and_error(pieces)
             error = max(error, float(smallest))
             lasting = (off > self.tolerance).all() or (off < -self.tolerance).all()

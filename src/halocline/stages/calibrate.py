@@ -182,6 +182,7 @@ def settings_of(study: Study) -> CalibrationSettings:
         study.dynamics.heating,
         steps_of(study, study.dynamics.heating_time),
         followed_species(study),
+        section.border,
     )
 
 
