@@ -53,7 +53,7 @@ def watch(system: Fluctuating, length: int, checks: int) -> None:
 
 
 @pytest.mark.parametrize("degrees", [(9, 30, 90), (300, 900, 3000)])
-@pytest.mark.parametrize("correlation", [1.0, 15.0])
+@pytest.mark.parametrize("correlation", [1.0, 15.0, 150.0])
 def test_noise_does_not_stop_a_run(degrees, correlation):
     # Fifty times the heating time, at temperatures that are right on average.
     watch(Fluctuating(degrees, (1.0, 1.0, 1.0), correlation, 1), 200, 50 * PIECES)
@@ -61,7 +61,7 @@ def test_noise_does_not_stop_a_run(degrees, correlation):
 
 @pytest.mark.parametrize("relative", [1.12, 0.88])
 def test_lasting_deviation_stops_a_run_and_says_where(relative):
-    system = Fluctuating((600, 900, 900), (1.0, relative, 1.0), 5.0, 2)
+    system = Fluctuating((6000, 9000, 9000), (1.0, relative, 1.0), 5.0, 2)
     with pytest.raises(RunFailure, match="the transition region had") as error:
         watch(system, 200, 3 * PIECES)
     measured = float(error.value.what.split("had ")[1].split()[0])

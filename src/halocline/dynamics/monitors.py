@@ -28,8 +28,8 @@ _COOLER = (
 PIECES = 20
 """Parts of the heating time whose temperatures give its error."""
 RELAXATION = 5000.0
-"""fs after which the temperature of a region is certainly independent of itself. The energy of a region without friction leaves it by
-conduction alone: in argon one sample in 2 ps is not independent of the next."""
+"""fs after which the temperature of a region is independent of itself. The energy of a region without friction leaves it by
+conduction alone: 294 atoms of a Lennard-Jones liquid at 180 K were 16 K off for 5 ps by chance."""
 SIGMAS = 4.0
 """Standard errors that heating must exceed: a nanosecond holds hundreds of windows of 5 ps, three would be crossed by chance."""
 
