@@ -14,11 +14,13 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 
-def parse_arguments(description: str) -> argparse.Namespace:
-    """``--quick`` (a bool) and ``--json`` (a Path or None)."""
+def parse_arguments(description: str, **more: tuple[str, Callable[[str], object]]) -> argparse.Namespace:
+    """``--quick`` (a bool), ``--json`` (a Path or None), and further options as name -> (help, type)."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="fewer repetitions; figures are noisier")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as one flat JSON object")
+    for name, (text, kind) in more.items():
+        parser.add_argument(f"--{name}", type=kind, help=text)
     return parser.parse_args()
 
 

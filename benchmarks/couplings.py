@@ -1,0 +1,111 @@
+"""Heat, temperature and density of water at the border, for every coupling and reservoir.
+
+    python benchmarks/couplings.py [--quick] [--json FILE] [--run FOLDER]
+
+One small box of SPC/E water (benchmarks/couplings.yaml), calibrated and run with each coupling; the box and the inverted beads are
+shared. The same friction everywhere, so that heat shows. Runs that are finished in the folder are not repeated.
+"""
+
+from __future__ import annotations
+
+# isort: off
+from _common import finish, parse_arguments, print_table
+
+# isort: on
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from halocline.config.load import load_study
+from halocline.errors import RunFailure
+from halocline.results import StageResult
+from halocline.stages.runner import Runner
+
+STUDY = Path(__file__).with_name("couplings.yaml")
+VARIANTS = {
+    "subtractive, tracers": ("coupling.reservoir=tracer", "regions.hysteresis=0 A"),
+    "hamiltonian, tracers": ("coupling.reservoir=tracer", "coupling.name=hamiltonian", "regions.weighting=steep"),
+    "subtractive, beads, no hysteresis": ("regions.hysteresis=0 A",),
+    "subtractive, beads": (),
+    "abrupt with weight 1/2, beads": ("coupling.name=abrupt", "coupling.delta_weight=0.5"),
+    "site-energy, beads": ("coupling.name=site-energy",),
+    "force-interpolation, beads": ("coupling.name=force-interpolation",),
+    "hamiltonian, beads": ("coupling.name=hamiltonian",),
+    "subtractive, dipole beads": ("coupling.reservoir=dipole",),
+    "site-energy, dipole beads": ("coupling.reservoir=dipole", "coupling.name=site-energy"),
+    "hamiltonian, dipole beads": ("coupling.reservoir=dipole", "coupling.name=hamiltonian"),
+}
+
+
+@dataclass(frozen=True)
+class Border:
+    """What one open run shows; the heat of one crossing in and out in kJ/mol, temperatures in K, densities relative to the target."""
+
+    heat: float
+    heat_error: float
+    power: float
+    temperature: float
+    hottest: float
+    density: float
+    wave: float
+
+
+def measure(folder: Path, changes: tuple[str, ...], preset: str | None) -> Border:
+    """Calibrate and run one variant."""
+    study = load_study(STUDY, preset, list(changes))
+    results = Runner(study, folder).run("simulate")
+    return read(results["simulate"], study.regions.atomistic, study.regions.atomistic + study.regions.transition)
+
+
+def read(result: StageResult, atomistic: float, outer: float) -> Border:
+    """From the numbers and figures of the stage; waves are judged in 3 Å blocks of the layer."""
+    numbers = {number.name: number for number in result.numbers}
+    heat, power = numbers["heat of one crossing in and out"], numbers["heating power of crossings"]
+    figures = {figure.key: figure for figure in result.figures}
+    density, temperature = figures["open-density"].series[0], figures["open-temperature"].series[0]
+    x, n = np.array(density.x), np.array(density.y)
+    blocks = [n[(x >= low) & (x < low + 3.0)].mean() for low in np.arange(atomistic, outer - 2.9, 3.0)]
+    return Border(
+        heat.value or 0.0,
+        heat.error or 0.0,
+        power.value or 0.0,
+        numbers["temperature, atomistic"].value or 0.0,
+        float(np.nanmax(temperature.y)),
+        numbers["density in AT / target"].value or 0.0,
+        float(max(np.abs(np.array(blocks) - 1.0))),
+    )
+
+
+def main() -> None:
+    arguments = parse_arguments(__doc__.split("\n")[0], run=("folder of the runs; a temporary one by default", Path))
+    preset = "tiny" if arguments.quick else None
+    rows, figures = [], {}
+    with tempfile.TemporaryDirectory() as name:
+        for variant, changes in VARIANTS.items():
+            try:
+                found = measure(arguments.run or Path(name), changes, preset)
+            except RunFailure as error:
+                rows.append((variant, error.what, "", "", "", "", ""))
+                continue
+            rows.append(
+                (
+                    variant,
+                    f"{found.heat:.1f} ± {found.heat_error:.1f}",
+                    f"{found.power:.0f}",
+                    f"{found.temperature:.1f}",
+                    f"{found.hottest:.0f}",
+                    f"{found.density:.3f}",
+                    f"{100 * found.wave:.1f} %",
+                )
+            )
+            key = variant.replace(",", "").replace(" ", "_").replace("-", "_").replace("/", "_")
+            figures |= {f"{key}_heat": found.heat, f"{key}_hottest": found.hottest, f"{key}_wave": found.wave}
+    columns = ("coupling", "heat in+out kJ/mol", "power kJ/mol/ps", "T of AT K", "hottest 0.5 A", "density in AT", "largest wave in layer")
+    print_table("Water at the border", columns, rows)
+    finish(figures, arguments.json)
+
+
+if __name__ == "__main__":
+    main()
