@@ -69,6 +69,7 @@ def calibrate(
     folder: Path,
     progress: Progress | None = None,
     workers: int = 1,
+    may_overlap: bool = False,
 ) -> Calibration:
     """Iterate until the density is flat or the iterations run out; continues what ``folder`` holds.
 
@@ -79,6 +80,7 @@ def calibrate(
         force: first tables.
         folder: for windows.json, checkpoints and the ends of windows.
         workers: processes, where there are several replicas.
+        may_overlap: whether ``start`` may hold molecules on top of each other, as an ideal gas and a reservoir of tracers do.
 
     Raises:
         UserError: the tables do not fit the regions or lack a species, or molecules overlap at the start.
@@ -89,7 +91,7 @@ def calibrate(
     force.check(topology.species, regions)
     density = np.bincount(topology.molecule_species, minlength=len(topology.species)) / start.volume
     windows, ends = _read(folder, settings.replicas)
-    if not windows:
+    if not windows and not may_overlap:
         refuse_overlaps(start)
     while steps := next_length(windows, settings):
         number = len(windows)

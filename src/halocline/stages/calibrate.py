@@ -22,6 +22,7 @@ from halocline.dynamics.calibration_runs import WindowTask
 from halocline.dynamics.calibration_windows import CalibrationSettings, Window
 from halocline.dynamics.heat_ledger import needed_friction
 from halocline.dynamics.monitors import Monitor
+from halocline.dynamics.overlaps import refuse_overlaps
 from halocline.dynamics.simulation import Hook, Simulation
 from halocline.errors import UserError
 from halocline.files import read_arrays, write_arrays
@@ -43,7 +44,7 @@ from halocline.stages._assembly import (
     write_open_start,
 )
 from halocline.stages._calibration_figures import convergence_figure, force_figure, integral_figure, profile_figure
-from halocline.stages._classical import step_seconds
+from halocline.stages._classical import is_ideal, species_of, step_seconds
 from halocline.stages._compensation import FILE as COMPENSATION
 from halocline.stages._compensation import balance, integrate_compensation, is_compensated, measure_compensation
 from halocline.stages._compensation import figure as compensation_figure
@@ -97,10 +98,12 @@ class CalibrateStage(Stage):
         pressures, start = _bulk_runs(context)
         force, origin = first_force(study, regions, start, pressures)
         first = force.tables.copy()
+        may_overlap = is_compensated(study) or (study.is_classical and all(is_ideal(molecule) for molecule in species_of(study)))
         if is_compensated(study):
             start = _compensate(context, start, force)
         build = functools.partial(build_window, dataclasses.replace(context, progress=Silent()))
-        outcome = calibrate(build, start, regions, force, settings_of(study), context.folder, context.progress, study.execute.workers)
+        arguments = (settings_of(study), context.folder, context.progress, study.execute.workers, may_overlap)
+        outcome = calibrate(build, start, regions, force, *arguments)
         details = {
             "converged": outcome.converged,
             "limited by noise": outcome.limited_by_noise,
@@ -135,6 +138,7 @@ class CalibrateStage(Stage):
 def _compensate(context: Context, start: State, force: ThermodynamicForce) -> State:
     """Measure the free-energy compensation, and start the calibration where that ended."""
     study = context.study
+    refuse_overlaps(start)
     if study.coupling.compensation == "kirkwood":
         return integrate_compensation(study, start, fine_of(context), coarse_of(context), context.folder, context.progress)
     section = study.coupling.model_copy(update={"compensation": "on-the-fly"})
