@@ -64,5 +64,5 @@ def test_iterations_converge_in_a_fluid_with_a_linear_response() -> None:
 
 
 def test_a_run_without_pairs_is_refused() -> None:
-    with pytest.raises(RunFailure, match="coarse_table.reference"):
+    with pytest.raises(RunFailure, match=r"coarse_table\.reference"):
         direct_inversion(R, np.zeros(len(R)), KT)
