@@ -25,7 +25,7 @@ class _Toy(Stage):
         return StageResult(f"{self.name} wrote {len(text)} characters", [Number("characters", len(text))], files={"out": "out.txt"})
 
     def text(self, context: Context) -> str:
-        earlier = "".join(context.file(need, "out").read_text() for need in self.needs)
+        earlier = "".join(context.file(need, "out").read_text() for need in self.needs_of(context.study))
         return earlier + f"[{self.name} seed={context.study.system.seed}]"
 
 
