@@ -86,7 +86,9 @@ def test_compensated_forces_are_the_gradient_of_the_compensated_energy():
     result, h = coupling.evaluate(state.positions, resolution), 1e-5
     bare = HamiltonianCoupling(fine(), coarse())
     bare.bind(state.topology, state.cell)
-    assert result.energy == pytest.approx(bare.evaluate(state.positions, resolution).energy - coupling.table.evaluate(resolution.weight)[0].sum())
+    assert result.energy == pytest.approx(
+        bare.evaluate(state.positions, resolution).energy - coupling.table.evaluate(resolution.weight)[0].sum()
+    )
     for direction in np.random.default_rng(2).normal(size=(3, 64, 3)):
         moved = [state.positions + sign * h * direction for sign in (1, -1)]
         energies = [coupling.evaluate(x, Resolution.of(regions, state.topology, x)).energy for x in moved]
@@ -147,7 +149,11 @@ def test_identical_potentials_need_no_compensation():
     state = fluid()
     table = FreeEnergyCompensation(("argon",))
     run = Simulation(
-        state, compensated(table, fine(), fine()), geometry("slab", state), Thermostat(4.0, 150.0, (0.01,) * 3), hooks=[CompensationHook(table, 5, 20)]
+        state,
+        compensated(table, fine(), fine()),
+        geometry("slab", state),
+        Thermostat(4.0, 150.0, (0.01,) * 3),
+        hooks=[CompensationHook(table, 5, 20)],
     )
     run.run(60)
     np.testing.assert_allclose(table.slopes, 0.0, atol=1e-14)

@@ -1,5 +1,7 @@
 """Every coupling in every geometry against plain sums over pairs; gradients, third law, limits, identical potentials."""
 
+import itertools
+
 import numpy as np
 import pytest
 from exact_systems import BOX, COUPLINGS, SHAPES, bound, coarse, couple, fine, fluid, geometry, plain_weight, resolve
@@ -107,7 +109,7 @@ def closed_loop(name: str, low: float, high: float) -> float:
     corners = [(low, 3.6), (high, 3.6), (high, 4.4), (low, 4.4), (low, 3.6)]
     inside, levels, work = np.ones(2, dtype=bool), np.ones(2, dtype=np.int8), 0.0
     nodes, weights = np.polynomial.legendre.leggauss(16)
-    for (d0, r0), (d1, r1) in zip(corners, corners[1:]):
+    for (d0, r0), (d1, r1) in itertools.pairwise(corners):
         for node, weight in zip(0.5 * (nodes + 1), 0.5 * weights):
             here, _ = layer_pair(d0 + node * (d1 - d0), r0 + node * (r1 - r0))
             distance = regions.distance(here.positions)
@@ -214,7 +216,9 @@ def test_box_shifts_permutation_and_reflections_change_nothing(name, shape):
     np.testing.assert_allclose(bound(name, state).evaluate(shifted.positions, resolve(regions, shifted)).forces, forces, atol=1e-11)
     order = rng.permutation(64)
     permuted = state.select(order)
-    np.testing.assert_allclose(bound(name, state).evaluate(permuted.positions, resolve(regions, permuted)).forces, forces[order], atol=1e-12)
+    np.testing.assert_allclose(
+        bound(name, state).evaluate(permuted.positions, resolve(regions, permuted)).forces, forces[order], atol=1e-12
+    )
     turned = state.with_positions(state.positions[:, [0, 2, 1]])
     turned_forces = bound(name, state).evaluate(turned.positions, resolve(regions, turned)).forces
     np.testing.assert_allclose(turned_forces, forces[:, [0, 2, 1]], atol=1e-12)

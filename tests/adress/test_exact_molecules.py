@@ -155,7 +155,9 @@ def test_a_molecule_broken_by_the_boundary_is_resolved_like_a_whole_one(name):
     one, other = (Resolution.of(slab, state.topology, item.positions) for item in (whole, unwrapped))
     np.testing.assert_allclose(one.weight, other.weight, atol=1e-12)
     np.testing.assert_array_equal(one.levels, other.levels)
-    results = [bound(name, state, atoms(), beads()).evaluate(item.positions, resolution) for item, resolution in ((whole, one), (unwrapped, other))]
+    results = [
+        bound(name, state, atoms(), beads()).evaluate(item.positions, resolution) for item, resolution in ((whole, one), (unwrapped, other))
+    ]
     np.testing.assert_allclose(results[0].forces, results[1].forces, atol=1e-11)
 
 

@@ -126,7 +126,9 @@ ALL, ALONG_X = np.ones(3), np.array([1.0, 0.0, 0.0])
 
 
 @pytest.mark.parametrize("rule", ["abrupt", "force-interpolation", "hamiltonian"])
-@pytest.mark.parametrize(("regions", "mask", "follow"), [(SLAB, ALONG_X, None), (SPHERE, ALL, None), (MOVING, ALL, 3)], ids=["slab", "sphere", "moving"])
+@pytest.mark.parametrize(
+    ("regions", "mask", "follow"), [(SLAB, ALONG_X, None), (SPHERE, ALL, None), (MOVING, ALL, 3)], ids=["slab", "sphere", "moving"]
+)
 def test_trajectories_are_those_of_plain_loops(rule, regions, mask, follow):
     x = scattered()
     end = run(coupling_of(rule), regions, x, 20).state.positions
@@ -135,7 +137,9 @@ def test_trajectories_are_those_of_plain_loops(rule, regions, mask, follow):
     assert np.abs(end - x).max() > 0.02
 
 
-@pytest.mark.parametrize(("regions", "mask", "follow"), [(SLAB, ALONG_X, None), (SPHERE, ALL, None), (MOVING, ALL, 3)], ids=["slab", "sphere", "moving"])
+@pytest.mark.parametrize(
+    ("regions", "mask", "follow"), [(SLAB, ALONG_X, None), (SPHERE, ALL, None), (MOVING, ALL, 3)], ids=["slab", "sphere", "moving"]
+)
 def test_tabulated_thermodynamic_force_acts_along_the_distance(regions, mask, follow):
     force = ThermodynamicForce(("argon",), 5.0, 0.5, (1.5, 4.5))
     force.tables = np.linspace(-1.0, 2.0, 10)[None]
@@ -163,7 +167,9 @@ def test_tabulated_compensation_cancels_its_share_of_the_drift_force():
         t, h = 5 * w - i, 0.2
         values = 0.3 * knots - knots**2 / 2 + knots**4 / 2
         slopes = 0.3 - knots + 2 * knots**3
-        return float((6 * t * (1 - t) * (values[i + 1] - values[i])) / h + (1 - t) * (1 - 3 * t) * slopes[i] + t * (3 * t - 2) * slopes[i + 1])
+        return float(
+            (6 * t * (1 - t) * (values[i + 1] - values[i])) / h + (1 - t) * (1 - 3 * t) * slopes[i] + t * (3 * t - 2) * slopes[i + 1]
+        )
 
     np.testing.assert_allclose(end, plain_trajectory(x, 20, "hamiltonian", ALL, slope=slope), atol=1e-9)
     assert np.abs(end - plain_trajectory(x, 20, "hamiltonian", ALL)).max() > 1e-3

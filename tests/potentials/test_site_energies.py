@@ -34,7 +34,9 @@ def check_weighted(potential: Potential, state: State, exact: float = 1e-11, h: 
             step = 0.1 * (np.arange(n) == molecule)
             energies = [potential.evaluate_weighted(state.positions, weights + side * step, rule).energy for side in (1, -1)]
             # All rules are linear in one weight.
-            assert (energies[0] - energies[1]) / 0.2 == pytest.approx(sites[molecule], rel=exact, abs=10 * exact * max(1, abs(plain.energy)))
+            assert (energies[0] - energies[1]) / 0.2 == pytest.approx(
+                sites[molecule], rel=exact, abs=10 * exact * max(1, abs(plain.energy))
+            )
         direction = rng.normal(size=forces.shape)
         moved = [potential.evaluate_weighted(state.positions + side * h * direction, weights, rule).energy for side in (1, -1)]
         expected = float((forces * direction).sum())
@@ -70,7 +72,7 @@ def test_networks_keep_the_rule_of_sites():
         assert potential.rules == {"site"}
         # Features are single precision.
         check_weighted(potential, state, 1e-7, 1e-3, 1e-3)
-        with pytest.raises(Exception, match="cannot|no energies that can be scaled by the rule 'product'"):
+        with pytest.raises(Exception, match="no energies that can be scaled by the rule 'product'"):
             potential.evaluate_weighted(state.positions, np.ones(40), "product")
 
 

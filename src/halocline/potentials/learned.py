@@ -88,7 +88,7 @@ class LearnedAtoms(_Learned):
         result = self._kernel.evaluate(self._list.pairs(positions, None), self._types, self._molecules, of_sites)
         require_finite(result.energy, result.forces, self._topology)
         n_molecules = self._topology.n_molecules
-        own: FloatArray = np.bincount(self._molecules, result.own, n_molecules)
+        own = np.bincount(self._molecules, result.own, n_molecules).astype(np.float64)
         return Evaluation(result.energy, result.forces, None, sum_by_molecule(result.capped, self._molecules, n_molecules), own)
 
 
