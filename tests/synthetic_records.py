@@ -53,7 +53,9 @@ def write_record(
     header = RecordHeader(np.diag(edges), topology, regions, temperature, density, 0.5, resolution, seed)
     writer = RecordWriter.create(path, header, len(frames))
     for row, positions in enumerate(frames):
-        distance = regions.distance(topology.centres_of_mass(positions))
+        centres = topology.centres_of_mass(positions)
+        regions = regions.follow(centres)
+        distance = regions.distance(centres)
         inside = np.ones(len(distance), dtype=bool) if resolution == "full" else regions.initial_inside(distance)
         levels = regions.levels(distance, inside if resolution == "open" else regions.initial_inside(distance))
         atoms = 3.0 * np.bincount(levels, minlength=3)
@@ -80,8 +82,16 @@ def write_record(
     return path
 
 
-def ideal_gas_record(path: Path, count: int = 100, frames: int = 200, resolution: str = "open", seed: int = 1) -> Record:
+def ideal_gas_record(
+    path: Path,
+    count: int = 100,
+    frames: int = 200,
+    resolution: str = "open",
+    seed: int = 1,
+    regions: Regions = SLAB,
+    edges: np.ndarray = EDGES,
+) -> Record:
     """Independent configurations of an ideal gas of rigid molecules."""
     generator = np.random.default_rng(seed)
-    configurations = [ideal_gas_positions(count, generator) for _ in range(frames)]
-    return Record.open(write_record(path, configurations, water_topology(count), resolution, seed=seed))
+    configurations = [ideal_gas_positions(count, generator, edges) for _ in range(frames)]
+    return Record.open(write_record(path, configurations, water_topology(count), resolution, regions, edges, seed=seed))

@@ -21,6 +21,16 @@ def test_weight_has_the_values_of_cos_squared():
     np.testing.assert_allclose(SLAB.weight_slope(np.array([2.0, 3.0, 4.0])), 0.0, atol=1e-12)
 
 
+@pytest.mark.parametrize("weighting", ["cosine", "smoothstep", "steep"])
+def test_weights_are_smooth_and_their_slope_is_their_derivative(weighting):
+    slab = Slab(5.0, 2.0, 1.0, 0.0, 10.0, weighting=weighting)
+    distance, step = np.linspace(1.5, 3.5, 401), 1e-6
+    numerical = (slab.weight(distance + step) - slab.weight(distance - step)) / (2 * step)
+    np.testing.assert_allclose(slab.weight_slope(distance), numerical, atol=1e-5)
+    np.testing.assert_allclose(slab.weight_slope(np.array([2.0, 3.0])), 0.0, atol=1e-12)
+    np.testing.assert_array_equal(slab.weight(np.array([0.0, 2.0, 3.0, 4.0])), [1.0, 1.0, 0.0, 0.0])
+
+
 def test_distance_is_that_of_the_nearest_image():
     regions = Slab(0.1, 2.0, 1.0, 0.0, 10.0)
     np.testing.assert_allclose(regions.distance(points(9.9, -0.1, 20.4, -9.7)), [0.2, 0.2, 0.3, 0.2])

@@ -44,6 +44,22 @@ def test_force_is_antisymmetric_about_the_centre():
     assert left[0] == pytest.approx(right[0], abs=1e-12)
 
 
+def test_compiled_sum_is_that_of_the_formula():
+    generator = np.random.default_rng(5)
+    force = ThermodynamicForce(("a", "b"), 30.0, 0.5, (6.3, 20.1))
+    force.tables = generator.normal(size=force.tables.shape)
+    distance = np.concatenate([generator.uniform(0, 30, 2000), force.centres, force.window, force.edges])
+    kinds = generator.integers(0, 2, len(distance))
+    energy, outward = force.evaluate(distance, kinds)
+    np.testing.assert_allclose(outward, force.force(distance, kinds), atol=1e-12)
+    assert energy == pytest.approx(force.energy(distance, kinds).sum(), rel=1e-12)
+    # Between the bin centres the force is the line through them, and zero beyond the window.
+    inside = (distance >= 6.75) & (distance <= 19.75)
+    lines = np.where(kinds == 0, *(np.interp(distance, force.centres, table) for table in force.tables))
+    np.testing.assert_allclose(outward[inside], lines[inside], atol=1e-12)
+    assert np.all(outward[(distance < 6.3) | (distance > 20.1)] == 0.0)
+
+
 def test_energy_is_minus_the_integral_of_the_force():
     force = force_with(np.random.default_rng(1).normal(size=20), window=(1.3, 8.1))
     knots = np.sort(np.concatenate([force.centres, force.window]))

@@ -10,7 +10,7 @@ import pytest
 from halocline.config.explain import all_keys, explain_key, full_template, json_schema
 from halocline.config.load import load_study
 from halocline.config.presets import EFFORT
-from halocline.config.study import Study
+from halocline.config.study import CouplingSection, Study
 from halocline.errors import UserError
 
 
@@ -30,7 +30,8 @@ def test_a_key_tells_default_and_presets_with_units() -> None:
 
 def test_a_section_lists_its_keys() -> None:
     keys = [entry.key for entry in explain_key("coupling")]
-    assert keys == ["coupling", "coupling.name", "coupling.reservoir"]
+    assert keys == ["coupling", *(f"coupling.{name}" for name in CouplingSection.model_fields)]
+    assert keys[1:3] == ["coupling.name", "coupling.reservoir"]
 
 
 @pytest.mark.parametrize("key", ["regions.transitions", "transition", "regin"])

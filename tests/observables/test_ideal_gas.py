@@ -12,6 +12,7 @@ from halocline.dynamics.record import Snapshot
 from halocline.molecules.water import WATER
 from halocline.observables.base import Setting
 from halocline.observables.density import Density
+from halocline.observables.geometry import slab_fraction
 from halocline.observables.ledger import Ledger
 from halocline.observables.number import (
     NumberInAT,
@@ -20,7 +21,7 @@ from halocline.observables.number import (
     reservoir_stiffness,
 )
 from halocline.observables.orientation import Orientation
-from halocline.observables.rdf import RadialDistribution, element_pairs, slab_fraction
+from halocline.observables.rdf import RadialDistribution, element_pairs
 from halocline.observables.statistics import Estimate
 from halocline.observables.temperature import Temperature
 from halocline.observables.tetrahedral import TetrahedralOrder, tetrahedral_order
@@ -122,7 +123,7 @@ def test_radial_distributions_of_an_ideal_gas_are_one_in_both_normalisations(gas
         assert 0.7 < deviations.std() < 1.4
         weights = rdf.shells[far] / rdf.shells[far].sum()
         assert rdf.g(index)[far] @ weights == pytest.approx(1.0, abs=0.03)
-        assert rdf.g_slab(index)[far] @ weights == pytest.approx(1.0, abs=0.03)
+        assert rdf.g_core(index)[far] @ weights == pytest.approx(1.0, abs=0.03)
 
 
 def test_slab_fraction_counts_pairs_in_a_slab_exactly():
@@ -178,7 +179,7 @@ def test_heights_of_the_same_maximum_are_compared():
         for _ in range(40):
             counts = np.tile(uniform * shape * (1 + 0.02 * generator.normal(size=rdf.bins)), (3, 1))
             zeros = np.zeros_like(counts)
-            rdf.store(counts=counts, slab_counts=zeros, atoms=atoms, slab_atoms=atoms, offsets=np.zeros(2))
+            rdf.store(counts=counts, core_counts=zeros, atoms=atoms, core_atoms=atoms, offsets=np.zeros(2))
         runs.append(rdf)
     open_run, reference = runs[1], runs[0]
     assert open_run.peak(0)[0].value == pytest.approx(2.0, abs=0.05)

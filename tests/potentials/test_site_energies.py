@@ -7,6 +7,7 @@ from brute_force import lattice_fluid, triatomic_fluid
 from random_models import random_model, water_box
 from weighted_pairs import WeightedPairs
 
+from halocline.errors import UserError
 from halocline.potentials.base import Potential, Zero
 from halocline.potentials.intramolecular import Intramolecular
 from halocline.potentials.learned import LearnedAtoms, LearnedBeads
@@ -72,7 +73,7 @@ def test_networks_keep_the_rule_of_sites():
         assert potential.rules == {"site"}
         # Features are single precision.
         check_weighted(potential, state, 1e-7, 1e-3, 1e-3)
-        with pytest.raises(Exception, match="no energies that can be scaled by the rule 'product'"):
+        with pytest.raises(UserError, match="no energies that can be scaled by the rule 'product'"):
             potential.evaluate_weighted(state.positions, np.ones(40), "product")
 
 

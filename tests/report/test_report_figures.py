@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from halocline.adress.regions import Slab
+from halocline.adress.regions import MovingSphere, Slab, Sphere
 from halocline.report.figures import draw
 from halocline.report.sketch import sketch
 from halocline.results import Figure, Series
@@ -96,3 +96,12 @@ def test_regions_too_narrow_for_a_name_are_left_unnamed():
     assert "reservoir</text>" in wide
     assert "reservoir</text>" not in narrow
     assert "0.5 Å of reservoir" in narrow
+
+
+@pytest.mark.parametrize("kind", [Sphere, MovingSphere])
+def test_spheres_are_drawn_as_concentric_circles_to_scale(kind):
+    svg = sketch(kind((12.0, 12.0, 12.0), 4.0, 3.0, 0.5, (24.0, 24.0, 30.0)), "subtractive")
+    circles = {element.get("class"): float(element.get("r")) for element in ElementTree.fromstring(svg).iter("circle")}
+    assert circles["r1"] / circles["r0"] == pytest.approx(7.0 / 4.0, rel=2e-3)
+    assert circles["hysteresis"] / circles["r0"] == pytest.approx(7.5 / 4.0, rel=2e-3)
+    assert "radius of 4 Å" in svg

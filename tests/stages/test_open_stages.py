@@ -1,5 +1,7 @@
 """Calibrate and simulate on a liquid of simple molecules: files, numbers, resumption, refusals."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from brute_force import HarmonicMolecules, triatomic_fluid
@@ -10,6 +12,7 @@ from halocline.datasets.frame import Frame
 from halocline.datasets.store import Dataset
 from halocline.dynamics.record import Record
 from halocline.errors import UserError
+from halocline.files import read_json
 from halocline.potentials.lennard_jones import LennardJones
 from halocline.results import StageResult
 from halocline.stages import _assembly, calibrate, simulate
@@ -166,3 +169,42 @@ def test_a_liquid_certainly_under_strong_tension_is_warned_about(pressure: float
     words = tension_warning(Pressures(pressure * BAR, error * BAR, 0.0, 10.0 * BAR, 20.0))
     assert (words is not None) == warned
     assert words is None or "-6576" in words
+
+
+def test_a_calibration_starts_from_the_table_of_another(context, tmp_path, monkeypatch):
+    first = calibrate.CalibrateStage().run(context("calibrate"))
+    table = tmp_path / "other.json"
+    (tmp_path / "calibrate" / first.files["force"]).rename(table)
+    for path in [tmp_path / "calibrate" / "windows.json", *(tmp_path / "calibrate").glob("end-*")]:
+        path.unlink()
+    other = {**STUDY["regions"], "atomistic": "4.5 A"}
+    # Another friction and another width of AT: refused as a result, welcome as a start.
+    slower = {**STUDY["dynamics"], "friction_transition": "15 /ps"}
+    study = context("calibrate", calibration={**STUDY["calibration"], "start": str(table)}, regions=other, dynamics=slower)
+    calibrate.CalibrateStage().run(study)
+    details = read_json(tmp_path / "calibrate" / "thermodynamic_force.json")["details"]
+    assert details["origin"]["file"] == str(table)
+    assert details["origin"]["border"] == 9.5
+    assert details["origin"]["settings"]["friction"][1] == pytest.approx(0.02)
+
+
+def test_zero_start_and_missing_start(context):
+    start = State(*(getattr(triatomic_fluid((10, 3, 3), 3.1), name) for name in ("positions", "cell", "topology")))
+    study = context("calibrate", calibration={**STUDY["calibration"], "start": "zero"}).study
+    pressures = Pressures(0.01, 0.001, 0.005, 0.001, 10.0)
+    force, origin = calibrate.first_force(study, _assembly.regions_of(study), start, pressures)
+    assert (float(np.abs(force.tables).max()), origin) == (0.0, {"start": "zero"})
+    with pytest.raises(UserError, match="presure") as error:
+        calibrate.CalibrateStage().run(context("calibrate", calibration={**STUDY["calibration"], "start": "presure"}))
+    assert "calibration.start" in error.value.where
+
+
+def test_friction_that_the_heat_needs_is_reported(context):
+    study = context("calibrate").study
+    window = SimpleNamespace(power=2e-3, layer=30.0)
+    numbers, words = calibrate.friction_needed(study, window)
+    # P/(3 k N dT) with dT = 5 % of 250 K, in 1/ps.
+    assert numbers[1].value == pytest.approx(1e3 * 2e-3 / (3 * 8.617333e-5 * 30 * 12.5), rel=1e-5)
+    assert numbers[1].value > 20 and "friction_transition" in words  # noqa: PT018
+    assert calibrate.friction_needed(study, SimpleNamespace(power=1e-5, layer=30.0))[1] == ""
+    assert calibrate.friction_needed(study, SimpleNamespace(power=np.inf, layer=30.0)) == ([], "")

@@ -221,3 +221,81 @@ def test_a_bead_model_that_reaches_into_at_is_noted() -> None:
 def test_loading_a_study_does_not_import_torch() -> None:
     code = "import sys, halocline.config.load, halocline.config.explain, halocline.cli.main; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+CLASSICAL: dict[str, dict[str, object]] = {
+    "system": {"molecules": {"spce": 1728}, "length": "90 A", "density": "0.998 g/cm3"},
+    "force_field": {"name": "classical", "cutoff": "9 A"},
+    "coupling": {"reservoir": "tracer"},
+    "regions": {"atomistic": "12 A", "transition": "14 A", "hysteresis": "0 A"},
+    "dynamics": {"timestep": "2 fs", "friction_transition": "20 /ps", "friction_reservoir": "20 /ps"},
+    "calibration": {"margin": "5 A"},
+}
+
+
+def classical(**sections: dict[str, object]) -> Study:
+    return validate({name: {**CLASSICAL.get(name, {}), **sections.get(name, {})} for name in {*CLASSICAL, *sections}}, "test")
+
+
+def test_a_classical_study_passes_without_notes_and_has_no_labels() -> None:
+    assert preflight(classical()) == []
+    assert label_counts(classical()) == []
+
+
+def test_learned_beads_as_reservoir_of_a_classical_force_field_are_refused() -> None:
+    error = refused(classical(coupling={"reservoir": "model"}))
+    assert error.where == "study file: coupling.reservoir"
+    assert "table" in error.remedy
+
+
+def test_a_transition_layer_thinner_than_the_cutoff_of_the_force_field_is_refused() -> None:
+    error = refused(classical(regions={"transition": "8 A"}))
+    assert error.where == "study file: regions.transition"
+    assert "8.00 A" in error.what
+    assert "9.00 A" in error.what
+
+
+@pytest.mark.parametrize(("dotted", "changes"), [
+    ("force_field.cutoff", {"force_field": {"cutoff": "12.5 A"}}),
+    ("coarse_table.cutoff", {"coupling": {"reservoir": "table"}, "coarse_table": {"cutoff": "12.5 A"}}),
+])  # fmt: skip
+def test_a_cutoff_beyond_half_the_box_of_a_classical_study_is_refused(dotted: str, changes: dict[str, dict[str, object]]) -> None:
+    error = refused(classical(**changes))
+    assert error.where == f"study file: {dotted}"
+    assert "12.50 A" in error.what
+    assert "11.99 A" in error.what, "half of the shortest edge"
+
+
+def test_regions_that_leave_no_reservoir_in_a_cube_are_refused() -> None:
+    changes = {"system": {"cube": True}, "regions": {"shape": "sphere", "atomistic": "10 A"}}
+    error = refused(classical(**changes))
+    assert error.where == "study file: regions"
+    assert "18.64 A" in error.what, "half the edge of a cube of 1728 waters"
+    assert "system.molecules" in error.remedy
+
+
+def test_a_species_without_parameters_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    from halocline.molecules import spce
+
+    monkeypatch.setattr(spce, "SPCE", replace(spce.SPCE, nonbonded=()))
+    error = refused(classical())
+    assert error.where == "study file: system.molecules.spce"
+    assert "0 of its 3 atoms" in error.what
+
+
+def test_potentials_that_a_coupling_cannot_scale_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from halocline.stages import _preflight_classical
+
+    def refuse(*_: object) -> None:
+        raise UserError("ClassicalMolecules has no such energies", "coupling", "Use coupling.name: subtractive.")
+
+    monkeypatch.setattr(_preflight_classical, "make_coupling", refuse)
+    assert refused(classical()).where == "study file: coupling.name"
+
+
+def test_tracers_with_weak_friction_or_hysteresis_deserve_a_note() -> None:
+    notes = preflight(classical(dynamics={"friction_reservoir": "5 /ps"}, regions={"hysteresis": "1 A"}))
+    assert any("5 /ps" in note for note in notes)
+    assert any("hysteresis" in note for note in notes)

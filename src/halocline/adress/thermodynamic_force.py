@@ -14,28 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 
+from halocline.adress.density_profile import density_gradient, smooth_density
+from halocline.adress.force_kernel import outward_force
+from halocline.adress.regions import Regions
 from halocline.errors import RunFailure, UserError
 from halocline.files import read_json, write_json
 from halocline.topology import FloatArray, IntArray
 
 FORMAT_VERSION = 1
-
-
-def density_gradient(density: FloatArray, width: float, mirror: bool = True) -> FloatArray:
-    """(..., n_bins) derivative of a binned profile by central differences, per Å.
-
-    Args:
-        density: (..., n_bins) values at the bin centres.
-        width: of a bin, Å.
-        mirror: whether the profile continues symmetrically beyond both ends, as n(|x|) of a slab in a periodic box does;
-            otherwise the ends use one-sided differences.
-    """
-    if not mirror:
-        return np.gradient(density, width, axis=-1)
-    padded = np.concatenate([density[..., :1], density, density[..., -1:]], axis=-1)
-    return (padded[..., 2:] - padded[..., :-2]) / (2.0 * width)
 
 
 def update_prefactor(density: float, compressibility: float) -> float:
@@ -46,12 +33,13 @@ def update_prefactor(density: float, compressibility: float) -> float:
 class ThermodynamicForce:
     """Force on centres of mass along the outward direction, one table per species.
 
-    Symmetric by construction: the tables are functions of the distance from the centre of the slab. Between bin centres
-    the force is linear, beyond the window it is zero; the energy is its exact integral, zero in AT.
+    Symmetric by construction: the tables are functions of the distance of :class:`~halocline.adress.regions.Regions`, so the
+    force of a slab is antisymmetric and that of a sphere radial. Between bin centres the force is linear, beyond the window it
+    is zero; the energy is its exact integral, zero in AT.
 
     Args:
         species: names, in the order of the topology.
-        length: distance covered, half the box, Å.
+        length: distance covered, the reach of the regions, Å.
         width: wanted bin width, Å; adjusted so that a whole number of bins fits.
         window: (start, stop) distances between which the force may act, Å.
     """
@@ -84,6 +72,36 @@ class ThermodynamicForce:
         self._tables = np.array(tables, dtype=np.float64)
         self._prepare()
 
+    def copy(self, tables: FloatArray | None = None) -> ThermodynamicForce:
+        """The same window and bins, with (n_species, n_bins) other tables if they are given."""
+        result = ThermodynamicForce(self.species, self.length, self.width, self.window)
+        result.tables = self.tables if tables is None else tables
+        return result
+
+    def check(self, species: tuple[str, ...], regions: Regions, where: str = "thermodynamic force") -> None:
+        """Refuse tables that cannot hold the density of these regions.
+
+        Args:
+            species: of the system, in the order of its topology.
+
+        Raises:
+            UserError: a species without a table, tables in another order, or a window that starts within AT, ends before the
+                border of Δ or lies beyond the reach of the regions.
+        """
+        missing = [name for name in species if name not in self.species]
+        if missing or self.species != species:
+            what = f"{', '.join(missing)} has no table" if missing else f"the species are {', '.join(species)}"
+            remedy = "Calibrate a force for all species of the system, in its order."
+            raise UserError(f"{what}; the thermodynamic force holds {', '.join(self.species)}", where, remedy)
+        start, stop = self.window
+        if start < regions.atomistic - 1e-6 or stop < regions.outer - 1e-6 or stop > regions.reach + 1e-6:
+            raise UserError(
+                f"the window of the thermodynamic force, {start:g} to {stop:g} A, does not fit regions with AT up to "
+                f"{regions.atomistic:g} A, the transition layer up to {regions.outer:g} A and profiles up to {regions.reach:g} A",
+                where,
+                "Calibrate a force for these regions; a table of others can start it (calibration.start).",
+            )
+
     def in_window(self) -> np.ndarray:
         """(n_bins,) whether the centre of a bin lies in the window."""
         return (self.centres >= self.window[0]) & (self.centres <= self.window[1])
@@ -103,21 +121,33 @@ class ThermodynamicForce:
             distance: (n_molecules,) from the core of the regions, Å.
             species: (n_molecules,) species of each.
         """
-        force, energy = self._interpolate(distance, species)
-        return float(energy.sum()), force
+        energy, force = outward_force(distance, species, self.width, self._knots, self._values, self._energies, self._slopes)
+        return float(energy), force
 
-    def update(self, profile: FloatArray, density: FloatArray, compressibility: float, damping: float, smoothing: float = 0.0) -> None:
+    def update(
+        self,
+        profile: FloatArray,
+        density: FloatArray,
+        compressibility: float,
+        damping: float,
+        smoothing: float = 0.0,
+        volumes: FloatArray | None = None,
+        mirror: bool | tuple[bool, bool] = True,
+    ) -> None:
         """One iteration: subtract the scaled gradient of the smoothed profile inside the window.
 
         Args:
-            profile: (n_species, n_bins) number density against distance, both sides of the slab averaged, molecules/Å^3.
+            profile: (n_species, n_bins) number density against distance, both sides of a slab averaged, molecules/Å^3.
             density: (n_species,) target densities n0.
             compressibility: kappa_T, Å^3/eV.
             damping: the fraction c.
             smoothing: standard deviation of the Gaussian, Å.
+            volumes: (n_bins,) of the shells; equal ones, those of a slab, if not given.
+            mirror: whether the profile continues symmetrically beyond its inner and outer end.
         """
-        smooth = gaussian_filter1d(profile, smoothing / self.width, axis=-1, mode="reflect") if smoothing > 0 else profile
-        gradient = np.where(self.in_window(), density_gradient(smooth, self.width), 0.0)
+        shells = np.ones(len(self.centres)) if volumes is None else volumes
+        smooth = smooth_density(profile, shells, self.width, smoothing)
+        gradient = np.where(self.in_window(), density_gradient(smooth, self.width, mirror), 0.0)
         scale = np.array([update_prefactor(float(value), compressibility) for value in np.atleast_1d(density)])
         self.tables = self.tables - damping * scale[:, None] * gradient
 

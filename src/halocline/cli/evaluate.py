@@ -10,6 +10,7 @@ import typer
 
 from halocline.cli.output import Output
 from halocline.config.study import Study
+from halocline.errors import UserError
 from halocline.results import Number
 
 MOST_STATES = 4
@@ -23,8 +24,11 @@ def evaluate_run(study: Study, folder: Path, output: Output) -> None:
     from halocline.stages.preflight import preflight
     from halocline.stages.runner import Runner, required
 
+    if study.is_classical:
+        what = "a study with force_field.name: classical has no trained model to evaluate"
+        raise UserError(what, "study file: force_field.name", "Run 'halocline validate' to compare its runs.")
     runner = Runner(study, folder, output.progress())
-    preflight(study, required(runner.stages, "train"))
+    preflight(study, required(runner.stages, "train", study))
     runner.run("train")
     file = runner.context("report", ("build", "label", "inspect", "train")).file
     errors = {**_atomistic_errors(study, file), **_multipole_errors(study, file)}

@@ -67,7 +67,7 @@ def execute(target: str, study_file: Path, preset: str | None, assign: list[str]
 
     progress = output.progress()
     runner = Runner(study, folder, progress)
-    for warning in preflight(study, required(runner.stages, target)):
+    for warning in preflight(study, required(runner.stages, target, study)):
         progress.log(f"note: {warning}")
     results = runner.run(target)
     show_results(target, results, runner, folder, output)
@@ -117,9 +117,9 @@ def check(
     output.text(f"{loaded.study}: {', '.join(f'{n} {name}' for name, n in loaded.system.molecules.items())} in a box of {box} A")
     rows = [[step.name, step.state, costs[step.name].what, duration(costs[step.name].cpu_seconds)] for step in steps]
     output.table("Plan", ["stage", "state", "what", "one core"], rows)
-    output.table(
-        "Labels", ["frames", "count", "quantities"], [[row["frames"], str(row["count"]), ", ".join(row["quantities"])] for row in labels]
-    )
+    if labels:
+        rows = [[row["frames"], str(row["count"]), ", ".join(row["quantities"])] for row in labels]
+        output.table("Labels", ["frames", "count", "quantities"], rows)
     for warning in warnings:
         output.text(f"note: {warning}")
     cores = loaded.execute.workers

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from halocline.config.load import known_keys, section_type
-from halocline.config.presets import EFFORT, NAMES
+from halocline.config.presets import CLASSICAL_EFFORT, EFFORT, NAMES
 from halocline.config.study import Study
 from halocline.errors import UserError
 
@@ -62,10 +62,10 @@ def full_template() -> str:
     for name, field in Study.model_fields.items():
         section = section_type(Study, name)
         if section is None:
-            lines.append(f"{'# ' if field.default is None else ''}{name}: {_default(field)}  # {field.description}")
+            lines.append(f"{'# ' if field.default is None else ''}{name}: {_yaml(field)}  # {field.description}")
             continue
         lines += ["", f"{name}:  # {field.description}"]
-        lines += [f"  {key}: {_default(child)}  # {child.description}" for key, child in section.model_fields.items()]
+        lines += [f"  {key}: {_yaml(child)}  # {child.description}" for key, child in section.model_fields.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -74,11 +74,20 @@ def _entry(dotted: str, field: FieldInfo, owner: type[BaseModel] | None) -> KeyT
     default = "" if is_section else _default(field)
     values = EFFORT.get(dotted)
     presets = ", ".join(f"{name} {value}" for name, value in zip(NAMES, values)) if values else ""
+    factors = CLASSICAL_EFFORT.get(dotted)
+    if factors:
+        words = ", ".join(f"{name} {factor:g} times" for name, factor in zip(NAMES, factors)) + " the value of the file"
+        presets = f"{presets}; with classical force fields {words}" if presets else f"with classical force fields {words}"
     return KeyText(dotted, field.description or "", default, presets)
 
 
+def _yaml(field: FieldInfo) -> str:
+    """The default as a study file writes it."""
+    return "null" if field.default is None else _default(field)
+
+
 def _default(field: FieldInfo) -> str:
-    """As YAML writes it; defaults are given as text with units."""
+    """For people; defaults are given as text with units."""
     value = field.default
     if isinstance(value, bool) or value is None:
         return str(value).lower() if value is not None else "none"

@@ -6,7 +6,7 @@ Later wins: defaults < preset named in the file < keys of the file < preset of t
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -14,7 +14,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from halocline.config.presets import NAMES, preset, scale_composition
+from halocline.config.presets import NAMES, classical_preset, preset, scale_composition
 from halocline.config.study import Study
 from halocline.errors import UserError
 from halocline.registry import add_plugin_folder
@@ -67,9 +67,10 @@ def load_study(path: Path, preset_name: str | None = None, assignments: Iterable
     keys, lines = _read(path)
     add_plugin_folder(path.parent / "plugins")
     layers = _Layers()
+    assignments = list(assignments)
     in_file = keys.get("preset")
     if in_file is not None:
-        _lay_preset(layers, in_file, _at(path, lines, "preset"), keys)
+        _lay_preset(layers, in_file, _at(path, lines, "preset"), keys, assignments)
     for section, content in keys.items():
         if isinstance(content, dict) and content:
             for key, value in content.items():
@@ -77,7 +78,7 @@ def load_study(path: Path, preset_name: str | None = None, assignments: Iterable
         else:
             layers.put(str(section), {} if content is None else content, _at(path, lines, str(section)))
     if preset_name is not None:
-        _lay_preset(layers, preset_name, "--preset", layers.values)
+        _lay_preset(layers, preset_name, "--preset", layers.values, assignments)
         layers.put("preset", preset_name, "--preset")
     for assignment in assignments:
         _assign(layers, assignment)
@@ -140,9 +141,13 @@ def _at(path: Path, lines: Mapping[str, int], dotted: str) -> str:
     return f"{path}:{lines[dotted]}" if dotted in lines else str(path)
 
 
-def _lay_preset(layers: _Layers, name: Any, source: str, keys: Mapping[str, Any]) -> None:
+def _lay_preset(layers: _Layers, name: Any, source: str, keys: Mapping[str, Any], assignments: Sequence[str]) -> None:
     if name not in NAMES:
         raise UserError(f"there is no preset '{name}'", source, _suggest(str(name), NAMES))
+    if _is_classical(keys, assignments):
+        for dotted, value in classical_preset(name, keys).items():
+            layers.put(dotted, value, f"preset {name} ({source})")
+        return
     system = keys.get("system")
     composition = system.get("molecules") if isinstance(system, dict) else None
     for section, content in preset(name).items():
@@ -150,6 +155,16 @@ def _lay_preset(layers: _Layers, name: Any, source: str, keys: Mapping[str, Any]
             if (section, key) == ("system", "molecules"):
                 value = _share(composition, value)
             layers.put(f"{section}.{key}", value, f"preset {name} ({source})")
+
+
+def _is_classical(keys: Mapping[str, Any], assignments: Sequence[str]) -> bool:
+    """Whether the study will have a classical force field; presets of such studies scale the lengths of the file."""
+    section = keys.get("force_field")
+    name = section.get("name") if isinstance(section, dict) else None
+    for assignment in assignments:
+        dotted, _, value = assignment.partition("=")
+        name = value.strip() if dotted.strip() == "force_field.name" else name
+    return name == "classical"
 
 
 def _share(composition: Any, total: int) -> Any:

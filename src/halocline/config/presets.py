@@ -6,7 +6,13 @@ level of theory), so that a preset can be laid over any study. ``standard`` equa
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
 from typing import Any
+
+from halocline.config.study import Study
+from halocline.errors import UserError
+from halocline.units import format_quantity, parse_quantity
 
 NAMES = ("tiny", "standard", "production")
 
@@ -46,6 +52,23 @@ EFFORT: dict[str, tuple[Any, Any, Any]] = {
     "validation.reference":         ("2 ps",     "40 ps",    "500 ps"),
 }  # fmt: skip
 
+CLASSICAL_EFFORT: dict[str, tuple[float, float, float]] = {
+    # key                       tiny   standard  production
+    "dynamics.equilibration":   (0.01, 1.0,      4.0),
+    "dynamics.length":          (0.01, 1.0,      10.0),
+    "dynamics.record":          (0.1,  1.0,      1.0),
+    "dynamics.checkpoint":      (0.01, 1.0,      4.0),
+    "calibration.window":       (0.01, 1.0,      4.0),
+    "calibration.iterations":   (0.2,  1.0,      1.5),
+    "calibration.bulk":         (0.01, 1.0,      4.0),
+    "coarse_table.reference":   (0.02, 1.0,      4.0),
+    "coarse_table.length":      (0.02, 1.0,      4.0),
+    "coarse_table.iterations":  (0.2,  1.0,      1.0),
+    "validation.reference":     (0.01, 1.0,      10.0),
+}  # fmt: skip
+"""Factors on the lengths of the file, for studies with a classical force field: their time steps and costs differ too much for one
+length to suit all, and the box belongs to the cut-off of their force field."""
+
 
 def preset(name: str) -> dict[str, dict[str, Any]]:
     """Section -> key -> value of a preset; ``system.molecules`` is the total number of molecules."""
@@ -55,6 +78,30 @@ def preset(name: str) -> dict[str, dict[str, Any]]:
         section, key = dotted.split(".")
         sections.setdefault(section, {})[key] = values[column]
     return sections
+
+
+def classical_preset(name: str, keys: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted key -> value: the values of a file, or else the defaults, times the factor of the preset.
+
+    Args:
+        name: of the preset.
+        keys: raw keys of the file; a value that cannot be read is left for the schema to refuse.
+    """
+    column = NAMES.index(name)
+    values: dict[str, Any] = {}
+    for dotted, factors in CLASSICAL_EFFORT.items():
+        section, key = dotted.split(".")
+        given = keys.get(section)
+        value = given.get(key) if isinstance(given, dict) else None
+        if value is None:
+            value = Study.model_fields[section].get_default(call_default_factory=True).model_dump(mode="json")[key]
+        factor = factors[column]
+        if isinstance(value, int):
+            values[dotted] = max(1, round(factor * value)) if value > 0 else value
+        elif factor != 1.0:
+            with contextlib.suppress(UserError):
+                values[dotted] = format_quantity(factor * parse_quantity(value, "time"), "time")
+    return values
 
 
 def scale_composition(composition: dict[str, int], total: int) -> dict[str, int]:

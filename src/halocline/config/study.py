@@ -139,7 +139,9 @@ class RegionsSection(Section):
     atomistic: Length = key("6 A", "Half-width or radius of the atomistic region AT.", gt=0)
     transition: Length = key("10 A", "Width of each transition layer; at least the interaction range of the atomistic model.", gt=0)
     hysteresis: Length = key("1 A", "A molecule leaves this much further out than it enters.", ge=0)
-    weighting: Literal["cosine", "smoothstep"] = key("cosine", "Shape of the smooth weight, for couplings that use one.")
+    weighting: Literal["cosine", "smoothstep", "steep"] = key(
+        "cosine", "Shape of the smooth weight, for couplings that use one; 'steep' where the reservoir is an ideal gas."
+    )
     inner: list[Length] = key([], "Distances of further interfaces within AT, ascending, for stacks of more than two potentials.")
 
 
@@ -177,7 +179,7 @@ class Calibration(Section):
 
     window: Time = key("4 ps", "Length of one iteration.", gt=0)
     discard: Fraction = key("30 %", "First part of each window that is dropped.", ge=0)
-    iterations: PositiveInt = key(6, "Largest number of iterations.")
+    iterations: PositiveInt = key(6, "Budget of iterations, in windows of this length; a window doubled for its noise takes two.")
     tolerance: Fraction = key("3 %", "Largest accepted deviation of the mean density in AT and of 3 A blocks in the layer.", gt=0)
     bin: Length = key("0.5 A", "Bin of the density profile and the table.", gt=0)
     smoothing: Length = key("1 A", "Standard deviation of the Gaussian that smooths the profile.", ge=0)
@@ -228,3 +230,8 @@ class Study(Section):
     calibration: Calibration = section(Calibration, "Thermodynamic force.")
     validation: Validation = section(Validation, "Verdicts.")
     execute: Execute = section(Execute, "Execution.")
+
+    @property
+    def is_classical(self) -> bool:
+        """Whether forces at full resolution come from the classical parameters of the molecules."""
+        return self.force_field.name == "classical"

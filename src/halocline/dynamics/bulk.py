@@ -11,6 +11,7 @@ from halocline.adress.coupling.subtractive import SubtractiveCoupling
 from halocline.adress.regions import Regions, Slab
 from halocline.dynamics.checkpoint import CheckpointHook, has_checkpoint, read_checkpoint
 from halocline.dynamics.monitors import Monitor
+from halocline.dynamics.rigid_mover import MoverFactory
 from halocline.dynamics.simulation import Hook, Simulation, Thermostat
 from halocline.dynamics.statistics import mean_and_error
 from halocline.potentials.base import Potential, Zero
@@ -97,11 +98,13 @@ def full_resolution(
     regions: Regions | None = None,
     hooks: tuple[Hook, ...] = (),
     equilibration: int = 0,
+    make_mover: MoverFactory | None = None,
 ) -> Simulation:
-    """A simulation with every molecule seen by ``potential``."""
+    """A simulation with every molecule seen by ``potential``; ``make_mover`` where there are rigid molecules."""
     coupling = SubtractiveCoupling(potential, Zero())
     regions = regions or whole_box(state)
-    return Simulation(state, coupling, regions, thermostat, None, seed, "full", None, hooks, equilibration)
+    mover = make_mover(state, thermostat.timestep, thermostat.temperature, seed) if make_mover else None
+    return Simulation(state, coupling, regions, thermostat, None, seed, "full", None, hooks, equilibration, integrator=mover)
 
 
 def bulk_pressure(
@@ -117,6 +120,7 @@ def bulk_pressure(
     checkpoint: tuple[Path, int] | None = None,
     progress: Progress | None = None,
     description: str = "bulk run",
+    make_mover: MoverFactory | None = None,
 ) -> BulkResult:
     """NVT run of one potential, and its pressure with a block error.
 
@@ -126,6 +130,7 @@ def bulk_pressure(
         steps: of the whole run; the first fraction ``discard`` is equilibration.
         sample: steps between pressures.
         checkpoint: (path, interval in steps); continues from there if it exists.
+        make_mover: integrator of rigid molecules.
 
     Raises:
         RunFailure: the run blew up.
@@ -135,12 +140,15 @@ def bulk_pressure(
     hooks: list[Hook] = [Monitor(50), pressure]
     if checkpoint is not None:
         hooks.append(CheckpointHook(*checkpoint))
-    simulation = full_resolution(state, potential, Thermostat(timestep, temperature, (friction,) * 3), seed, None, tuple(hooks), dropped)
+    thermostat = Thermostat(timestep, temperature, (friction,) * 3)
+    simulation = full_resolution(state, potential, thermostat, seed, None, tuple(hooks), dropped, make_mover)
     if checkpoint is not None and has_checkpoint(checkpoint[0]):
         read_checkpoint(simulation, checkpoint[0])
     with (progress or Silent()).task(description, steps, simulation.steps + dropped) as bar:
         simulation.run(steps - dropped, bar)
     mean, error, effective = mean_and_error(pressure.pressures)
+    if not np.any(pressure.energies):
+        error = 0.0  # nothing interacts: the pressure is that of an ideal gas, exactly
     energy = float(np.mean(pressure.energies))
     measured = 2.0 * simulation.energy_sums.sum() / (thermal_energy(1.0) * simulation.degree_sums.sum())
     return BulkResult(mean, error, effective, float(measured), energy, simulation.state, np.array(pressure.pressures))

@@ -1,15 +1,13 @@
-"""Calibration of the thermodynamic force: windows of open dynamics, each followed by an update of the tables.
+"""Calibration of the thermodynamic force: windows of open dynamics, each judged and, if need be, followed by an update.
 
-Window i uses the fraction c_i = c0/(1 + i/4) of the full update, so that the tables settle instead of following the noise of
-the density. It has converged when the density of AT and of blocks of about 3 Å in Δ deviate from the target by no more than
-the tolerance, known to better than the tolerance, in two windows in a row.
+The i-th update uses the fraction c_i = c0/(1 + i/4) of the full one, so that the tables settle instead of following the noise of
+the density. When to update, to lengthen and to stop is decided in :mod:`halocline.dynamics.calibration_windows`.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,72 +15,26 @@ import numpy as np
 
 from halocline.adress.regions import BoolArray, Regions
 from halocline.adress.thermodynamic_force import ThermodynamicForce, update_prefactor
-from halocline.dynamics.checkpoint import CheckpointHook, has_checkpoint, previous_path, read_checkpoint
-from halocline.dynamics.recording import ProfileHook
-from halocline.dynamics.simulation import Hook, Simulation
-from halocline.dynamics.statistics import mean_and_error
-from halocline.files import read_arrays, read_json, write_arrays, write_json
+from halocline.dynamics.calibration_runs import Builder, WindowEnd, WindowTask, end_path, remove_window, run_replicas
+from halocline.dynamics.calibration_windows import (
+    LIMITED,
+    STREAK,
+    UPDATED,
+    CalibrationSettings,
+    Window,
+    has_converged,
+    is_limited_by_noise,
+    judge,
+    next_length,
+)
+from halocline.dynamics.overlaps import refuse_overlaps
+from halocline.files import read_json, write_json
 from halocline.progress import Progress, Silent
 from halocline.state import State
-from halocline.topology import FloatArray, IntArray
+from halocline.topology import FloatArray
 
-BLOCK = 3.0
-"""Width of the blocks in which the density of Δ is judged, Å."""
 UNKNOWN = 1e30
 """An error that is not known, in files."""
-STREAK = 2
-"""Windows in a row that must agree with the target."""
-
-
-@dataclass(frozen=True)
-class CalibrationSettings:
-    """How to iterate; steps and sample are numbers of time steps, other quantities as in the study file."""
-
-    steps: int
-    discard: float
-    iterations: int
-    tolerance: float
-    smoothing: float
-    damping: float
-    compressibility: float
-    sample: int
-    checkpoint: int
-
-    def fraction(self, window: int) -> float:
-        """c_i of a window."""
-        return self.damping / (1.0 + window / 4.0)
-
-
-@dataclass(frozen=True)
-class Window:
-    """What one window saw, and the tables it used.
-
-    Attributes:
-        tables: (n_species, n_bins) eV/Å, during the window. updated: the same after it.
-        density: (n_species, n_bins) relative to the target. error: standard errors.
-        blocks: (n_species, n_blocks) relative deviations: AT first, then blocks of Δ from the inside out, the reservoir last.
-        block_errors: standard errors.
-        integral: (n_species,) INT F_in dx of ``updated``, eV.
-    """
-
-    tables: list[list[float]]
-    updated: list[list[float]]
-    density: list[list[float]]
-    error: list[list[float]]
-    blocks: list[list[float]]
-    block_errors: list[list[float]]
-    integral: list[float]
-
-    def worst(self) -> tuple[float, float]:
-        """Largest deviation in AT and Δ, by magnitude, and its error."""
-        deviations, errors = np.array(self.blocks)[:, :-1].ravel(), np.array(self.block_errors)[:, :-1].ravel()
-        index = int(np.argmax(np.abs(deviations)))
-        return float(deviations[index]), float(errors[index])
-
-    def agrees(self, tolerance: float) -> bool:
-        """Whether every judged block is on target, and known to be."""
-        errors = np.array(self.block_errors)[:, :-1]
-        return abs(self.worst()[0]) <= tolerance and bool((errors <= tolerance).all())
 
 
 @dataclass(frozen=True)
@@ -90,24 +42,22 @@ class Calibration:
     """The outcome.
 
     Attributes:
-        force: mean of the last tables.
+        force: the tables that were found flat, or the mean of the last ones if none were.
         windows: all, in order.
         converged: whether the tolerance was met before the iterations ran out.
-        state, inside: where the last window ended.
+        limited_by_noise: whether it ended because the density was not known well enough, without a significant deviation.
+        state, inside: where the last window (of the first replica) ended.
         integral, integral_error: (n_species,) INT F_in dx, eV.
     """
 
     force: ThermodynamicForce
     windows: list[Window]
     converged: bool
+    limited_by_noise: bool
     state: State
     inside: BoolArray
     integral: FloatArray
     integral_error: FloatArray
-
-
-Builder = Callable[[ThermodynamicForce, State, BoolArray | None, int, list[Hook], int], Simulation]
-"""(force, start, members of S1, number of the window, hooks, equilibration steps) -> simulation."""
 
 
 def calibrate(
@@ -118,108 +68,72 @@ def calibrate(
     settings: CalibrationSettings,
     folder: Path,
     progress: Progress | None = None,
+    workers: int = 1,
 ) -> Calibration:
     """Iterate until the density is flat or the iterations run out; continues what ``folder`` holds.
 
     Args:
-        build: makes the simulation of one window.
+        build: makes the simulation of one replica of one window.
         start: equilibrated configuration.
-        force: first tables, from the warm start.
-        folder: for windows.json and checkpoints.
+        regions: at the beginning; moving ones follow in the runs.
+        force: first tables.
+        folder: for windows.json, checkpoints and the ends of windows.
+        workers: processes, where there are several replicas.
 
     Raises:
+        UserError: the tables do not fit the regions or lack a species, or molecules overlap at the start.
         RunFailure: a window blew up.
     """
     progress = progress or Silent()
     topology = start.topology
+    force.check(topology.species, regions)
     density = np.bincount(topology.molecule_species, minlength=len(topology.species)) / start.volume
-    windows, state, inside = _read(folder, start)
-    if windows:
-        force.tables = np.array(windows[-1].updated)
-    while len(windows) < settings.iterations and not has_converged(windows, settings.tolerance):
+    windows, ends = _read(folder, settings.replicas)
+    if not windows:
+        refuse_overlaps(start)
+    while steps := next_length(windows, settings):
         number = len(windows)
-        counts, state, inside = _run_window(build, state, inside, number, force, settings, folder, progress)
-        window = _judge(counts, regions, force, density, start, settings, number)
-        force.tables = np.array(window.updated)
-        windows.append(window)
-        _write(folder, windows, state, inside)
-        deviation, error = window.worst()
-        progress.log(f"window {number + 1}: largest deviation {100 * deviation:+.1f} ± {100 * error:.1f} %")
-    used = _last(windows)
-    force.tables = np.mean([window.updated for window in used], axis=0)
-    integral, integral_error = _integral(force, used, density, settings)
-    assert inside is not None
+        current = force.copy(np.array(windows[-1].updated) if windows else None)
+        tasks = [_task(current, start, ends, number, replica, steps, settings, folder) for replica in range(settings.replicas)]
+        ends = run_replicas(build, settings, tasks, workers, _words(windows, steps, settings), progress)
+        volumes, power = np.mean([end.volumes for end in ends], axis=0), float(np.mean([end.power for end in ends]))
+        updates = sum(window.outcome == UPDATED for window in windows)
+        counts = [end.counts for end in ends]
+        windows.append(judge(counts, volumes, regions, current, density, settings, steps, updates, power))
+        write_json(folder / "windows.json", [_plain(asdict(window)) for window in windows])
+        remove_window(folder, number, settings.replicas)
+        progress.log(_report(windows))
     converged = has_converged(windows, settings.tolerance)
-    return Calibration(force, windows, converged, state, inside, integral, integral_error)
+    used = windows[-STREAK:] if converged else _last(windows)
+    result = force.copy(np.mean([window.tables if converged else window.updated for window in used], axis=0))
+    integral, integral_error = _integral(result, used, density, settings)
+    limited = not converged and is_limited_by_noise(windows, settings.tolerance)
+    return Calibration(result, windows, converged, limited, ends[0].state(start), ends[0].inside, integral, integral_error)
 
 
-def has_converged(windows: Sequence[Window], tolerance: float) -> bool:
-    """Whether the last windows all agree with the target."""
-    return len(windows) >= STREAK and all(window.agrees(tolerance) for window in windows[-STREAK:])
+def _task(
+    force: ThermodynamicForce, start: State, ends: Sequence[WindowEnd], number: int, replica: int, steps: int,
+    settings: CalibrationSettings, folder: Path,
+) -> WindowTask:  # fmt: skip
+    discard = int(settings.discard * steps)
+    if ends:
+        end = ends[replica]
+        return WindowTask(force, end.state(start), end.inside, number, replica, steps, discard, folder, end.heating)
+    # The first replica goes on as it comes; the others draw velocities of their own.
+    state = start if replica == 0 else replace(start, velocities=None)
+    return WindowTask(force, state, None, number, replica, steps, discard, folder, {})
 
 
-def blocks_of(regions: Regions, edges: FloatArray) -> list[BoolArray]:
-    """Masks of bins: AT, blocks of about 3 Å through Δ, the reservoir beyond the hysteresis."""
-    centres = 0.5 * (edges[1:] + edges[:-1])
-    n_blocks = max(1, round(regions.transition / BLOCK))
-    borders = np.linspace(regions.atomistic, regions.outer, n_blocks + 1)
-    transition = [(centres >= low) & (centres < high) for low, high in itertools.pairwise(borders)]
-    beyond = centres >= regions.outer + regions.hysteresis
-    judged = [mask for mask in (centres < regions.atomistic, *transition) if mask.any()]
-    return [*judged, beyond if beyond.any() else centres >= regions.outer]
+def _words(windows: Sequence[Window], steps: int, settings: CalibrationSettings) -> str:
+    spent = sum(window.steps for window in windows) + steps
+    share = f"{spent / settings.steps:.3g} of at most {settings.iterations} window lengths"
+    return f"window {len(windows) + 1} ({share})" + (f", {settings.replicas} replicas" if settings.replicas > 1 else "")
 
 
-def _run_window(
-    build: Builder, state: State, inside: BoolArray | None, number: int, force: ThermodynamicForce, settings: CalibrationSettings,
-    folder: Path, progress: Progress,
-) -> tuple[IntArray, State, BoolArray]:  # fmt: skip
-    """Counts of molecules (n_samples, n_species, n_bins), and where the window ended."""
-    discard = int(settings.discard * settings.steps)
-    profile = ProfileHook(force.edges, len(force.species), settings.sample)
-    checkpoint = folder / f"window-{number}.npz"
-    hooks: list[Hook] = [profile, CheckpointHook(checkpoint, settings.checkpoint)]
-    simulation = build(force, state, inside, number, hooks, discard)
-    if has_checkpoint(checkpoint):
-        read_checkpoint(simulation, checkpoint)
-    with progress.task(f"window {number + 1} of at most {settings.iterations}", settings.steps, simulation.steps + discard) as bar:
-        simulation.run(settings.steps - discard, bar)
-    return profile.counts, simulation.state, simulation.inside
-
-
-def _judge(
-    counts: IntArray,
-    regions: Regions,
-    force: ThermodynamicForce,
-    density: FloatArray,
-    start: State,
-    settings: CalibrationSettings,
-    number: int,
-) -> Window:
-    """Densities with errors, and the update that follows."""
-    expected = density[:, None] * regions.shell_volumes(force.edges, start.cell)
-    bins = [[mean_and_error(series)[:2] for series in counts[:, kind].T] for kind in range(len(density))]
-    values = np.array(bins) / expected[:, :, None]
-    blocks = np.array([
-        [_relative(counts[:, kind, mask].sum(1), float(expected[kind, mask].sum())) for mask in blocks_of(regions, force.edges)]
-        for kind in range(len(density))
-    ])  # fmt: skip
-    before = force.tables.copy()
-    force.update(values[:, :, 0] * density[:, None], density, settings.compressibility, settings.fraction(number), settings.smoothing)
-    updated = force.tables.copy()
-    return Window(
-        before.tolist(),
-        updated.tolist(),
-        values[:, :, 0].tolist(),
-        values[:, :, 1].tolist(),
-        (blocks[:, :, 0] - 1.0).tolist(),
-        blocks[:, :, 1].tolist(),
-        force.inward_integral().tolist(),
-    )
-
-
-def _relative(series: IntArray, expected: float) -> tuple[float, float]:
-    mean, error, _ = mean_and_error(series)
-    return mean / expected, error / expected
+def _report(windows: Sequence[Window]) -> str:
+    deviation, error = windows[-1].worst()
+    outcome = windows[-1].outcome + (", table kept and window doubled" if windows[-1].outcome == LIMITED else "")
+    return f"window {len(windows)}: largest deviation {100 * deviation:+.1f} ± {100 * error:.1f} %, {outcome}"
 
 
 def _last(windows: Sequence[Window]) -> list[Window]:
@@ -238,31 +152,25 @@ def _integral(
     return force.inward_integral(), np.sqrt(statistical**2 + spread**2)
 
 
-def _write(folder: Path, windows: Sequence[Window], state: State, inside: BoolArray) -> None:
-    """The end of a window: its state first, for the list of windows says that it is there."""
-    number = len(windows)
-    assert state.velocities is not None
-    write_arrays(folder / f"end-{number}.npz", positions=state.positions, velocities=state.velocities, inside=inside)
-    write_json(folder / "windows.json", [_plain(asdict(window)) for window in windows])
-    for path in (folder / f"window-{number - 1}.npz", folder / f"end-{number - 1}.npz"):
-        path.unlink(missing_ok=True)
-        previous_path(path).unlink(missing_ok=True)
-
-
 def _plain(data: dict[str, Any]) -> dict[str, Any]:
     """JSON has no infinity: an unknown error is written as a huge one."""
-    return {key: np.nan_to_num(np.array(value), posinf=UNKNOWN).tolist() for key, value in data.items()}
+    return {
+        key: value if isinstance(value, (str, int)) else np.nan_to_num(np.array(value), posinf=UNKNOWN).tolist()
+        for key, value in data.items()
+    }
 
 
 def _infinite(data: dict[str, Any]) -> dict[str, Any]:
     """The inverse of :func:`_plain`."""
-    return {key: np.where(np.array(value) >= UNKNOWN, np.inf, np.array(value)).tolist() for key, value in data.items()}
+    return {
+        key: value if isinstance(value, (str, int)) else np.where(np.array(value) >= UNKNOWN, np.inf, np.array(value)).tolist()
+        for key, value in data.items()
+    }
 
 
-def _read(folder: Path, start: State) -> tuple[list[Window], State, BoolArray | None]:
+def _read(folder: Path, replicas: int) -> tuple[list[Window], list[WindowEnd]]:
+    """Finished windows, and where the replicas stand after them."""
     if not (folder / "windows.json").exists():
-        return [], start, None
+        return [], []
     windows = [Window(**_infinite(item)) for item in read_json(folder / "windows.json")]
-    end = read_arrays(folder / f"end-{len(windows)}.npz")
-    state = State(end["positions"], start.cell, start.topology, end["velocities"], start.periodic, dict(start.info))
-    return windows, state, end["inside"]
+    return windows, [WindowEnd.read(end_path(folder, len(windows), replica)) for replica in range(replicas)]

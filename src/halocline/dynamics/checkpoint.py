@@ -37,7 +37,7 @@ def write_checkpoint(simulation: Simulation, path: Path) -> None:
         "steps": np.array(simulation.steps),
         **integrator.arrays(),
         "inside": simulation.inside,
-        "energy": np.array([evaluation.energy, simulation.force_energy]),
+        "energy": np.array([evaluation.energy, simulation.force_energy, simulation.reservoir_energy]),
         "model_forces": evaluation.forces,
         "forces": simulation.forces,
         "model_capped": evaluation.capped,
@@ -88,7 +88,7 @@ def read_checkpoint(simulation: Simulation, path: Path) -> None:
 def _restore(simulation: Simulation, arrays: dict[str, np.ndarray]) -> None:
     simulation.integrator.restore(arrays)
     simulation.steps = int(arrays["steps"])
-    energy, force_energy = arrays["energy"].tolist()
+    energy, force_energy, simulation.reservoir_energy = arrays["energy"].tolist()
     evaluation = Evaluation(energy, arrays["model_forces"], None, arrays["model_capped"], arrays["model_sites"])
     simulation.restore(evaluation, force_energy, arrays["forces"], arrays["inside"])
     simulation.energy_sums, simulation.degree_sums = arrays["energy_sums"], arrays["degree_sums"]

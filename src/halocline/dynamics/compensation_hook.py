@@ -39,6 +39,12 @@ class CompensationHook(Hook):
         shape = (len(table.species), n_bins)
         self.sums, self.counts = np.zeros(shape), np.zeros(shape)
         self.means, self.windows = np.zeros(shape), np.zeros(shape)
+        self._integrals: list[FloatArray] = []
+
+    @property
+    def history(self) -> FloatArray:
+        """(n_updates, n_species) integral over w of what each window alone saw, eV; a window without samples repeats the average."""
+        return np.array(self._integrals).reshape(-1, len(self.table.species))
 
     def __call__(self, simulation: Simulation) -> None:
         weight, species = simulation.membership.weight, simulation.topology.molecule_species
@@ -57,6 +63,7 @@ class CompensationHook(Hook):
         share = 1.0 / np.clip(self.windows, 1.0, self.memory)
         found = np.divide(self.sums, self.counts, out=np.zeros_like(self.sums), where=seen)
         self.means = np.where(seen, self.means + share * (found - self.means), self.means)
+        self._integrals.append(np.where(seen, found, self.means).mean(axis=1))
         self.sums, self.counts = np.zeros_like(self.sums), np.zeros_like(self.counts)
         self._tabulate()
 
@@ -68,9 +75,10 @@ class CompensationHook(Hook):
         self.table.set(slopes)
 
     def state(self) -> dict[str, np.ndarray]:
-        return {"sums": self.sums, "counts": self.counts, "means": self.means, "windows": self.windows}
+        return {"sums": self.sums, "counts": self.counts, "means": self.means, "windows": self.windows, "history": self.history}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         for key in ("sums", "counts", "means", "windows"):
             setattr(self, key, arrays[key].copy())
+        self._integrals = list(arrays["history"])
         self._tabulate()

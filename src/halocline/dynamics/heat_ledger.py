@@ -11,9 +11,32 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 
+from halocline.errors import UserError
 from halocline.topology import FloatArray, IntArray
+from halocline.units import BOLTZMANN
 
 _IN, _OUT, _MIXED = range(3)
+
+
+def needed_friction(power: float, n_molecules_in_layer: float, rise: float) -> float:
+    """Langevin friction in 1/fs that removes a heating power at a given rise of temperature.
+
+    A friction gamma takes gamma f k (T - T0) out of f degrees of freedom; with the three of every centre of mass in the layer
+
+        gamma > P / (3 k N dT).
+
+    Args:
+        power: of the changes of membership, eV/fs; cooling needs no friction.
+        n_molecules_in_layer: N, molecules in Δ.
+        rise: accepted dT, K.
+
+    Raises:
+        UserError: no molecules, no rise, or a power that is not known.
+    """
+    if not (n_molecules_in_layer > 0 and rise > 0 and math.isfinite(power)):
+        what = f"no friction follows from {power:g} eV/fs, {n_molecules_in_layer:g} molecules in the layer and a rise of {rise:g} K"
+        raise UserError(what, "needed friction", "Give a finite power, a number of molecules and a rise above zero.")
+    return max(0.0, power) / (3.0 * BOLTZMANN * n_molecules_in_layer * rise)
 
 
 @dataclass

@@ -40,6 +40,7 @@ class Snapshot:
         level: (n_molecules,) 0 AT, 1 Δ, 2 reservoir.
         inside: (n_molecules,) whether the fine potential sees the molecule; all True in a full-resolution run.
         cell: (3, 3), Å.
+        regions: where they were at that time.
     """
 
     time: float
@@ -57,7 +58,7 @@ class Snapshot:
 
     @cached_property
     def distance(self) -> FloatArray:
-        """(n_molecules,) distance of the centres of mass from the centre of the slab, Å."""
+        """(n_molecules,) distance of the centres of mass from the core of the regions, Å."""
         return self.regions.distance(self.centres)
 
 
@@ -204,7 +205,7 @@ class Record:
 
     Attributes:
         cell: (3, 3), Å.
-        topology, regions: molecules and regions.
+        topology, regions: molecules, and regions as they were at the start.
         temperature_target: K. density: molecules/Å^3. timestep: fs. resolution: "open" or "full". seed.
     """
 
@@ -241,9 +242,9 @@ class Record:
         row = index % self._frames
         file = self._file
         positions = file["positions"][row].astype(np.float64)
-        return Snapshot(
-            float(file["time"][row]), positions, file["level"][row], file["inside"][row], self.cell, self.topology, self.regions
-        )
+        # Where regions that move were follows from the same row: they are set to the centres at the end of every step.
+        regions = self.regions.follow(self.topology.centres_of_mass(positions))
+        return Snapshot(float(file["time"][row]), positions, file["level"][row], file["inside"][row], self.cell, self.topology, regions)
 
     def __iter__(self) -> Iterator[Snapshot]:
         return (self[row] for row in range(self._frames))

@@ -15,7 +15,7 @@ from halocline.dynamics.heat_ledger import HeatLedger
 from halocline.dynamics.integrator import Integrator, Mover, maxwell_boltzmann
 from halocline.errors import RunFailure
 from halocline.potentials.base import Evaluation
-from halocline.potentials.learned import centres_of_mass, spread_forces
+from halocline.potentials.learned import add_to_atoms, centres_of_mass
 from halocline.progress import Task
 from halocline.state import State
 from halocline.topology import FloatArray
@@ -78,6 +78,9 @@ class Simulation:
         equilibration: steps before the sums start.
         integrator: what moves the atoms, at the positions and velocities of ``state``; by default :class:`Integrator`, for
             flexible molecules.
+        reservoir_steps: the reservoir's interactions are evaluated, and membership changes, every so many steps only (impulse
+            multiple time stepping: Tuckerman, Berne and Martyna, J. Chem. Phys. 97, 1990 (1992), doi 10.1063/1.463137). Energies
+            and books are complete at those steps.
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class Simulation:
         equilibration: int = 0,
         device: str = "cpu",
         integrator: Mover | None = None,
+        reservoir_steps: int = 1,
     ) -> None:
         topology = state.topology
         self.initial, self.topology = state, topology
@@ -102,15 +106,19 @@ class Simulation:
         self.integrator: Mover = integrator or _flexible(state, thermostat, seed, device)
         coupling.bind(topology, state.cell)
         self._share = topology.masses / topology.molecule_masses[topology.molecule_of_atom]
+        if equilibration % reservoir_steps:
+            equilibration += reservoir_steps - equilibration % reservoir_steps
+        self.reservoir_steps, self.reservoir_energy = reservoir_steps, 0.0
         self.steps, self.ledger = -equilibration, HeatLedger()
         self.energy_sums, self.degree_sums = np.zeros(3), np.zeros(3)
         self.centres = self._find_centres()
         self.regions = regions.follow(self.centres)
         distance = self.regions.distance(self.centres)
         self._place(distance, self._members(distance, self.regions.initial_inside(distance) if inside is None else inside.copy()))
+        self.evaluation: Evaluation
         if self.integrator.points:
             self.integrator.sleep(~self.membership.members)
-        self._evaluate()
+        self._evaluate(True)
         if self.steps == 0:
             self.reset_sums()
 
@@ -199,19 +207,24 @@ class Simulation:
         move.drift()
         self.centres = self._find_centres()
         self._place(self.regions.distance(self.centres), self.membership.inside, self._fixed_levels())
-        self._evaluate()
+        is_outer = (self.steps + 1) % self.reservoir_steps == 0
+        self._evaluate(is_outer)
         if not self.coupling.is_hamiltonian:
             self.ledger.external += self.coupling.missing_work(before, (self.membership, self.evaluation))
         move.kick(self.forces)
         self.steps += 1
-        self._change_membership()
+        if is_outer:
+            self._change_membership()
 
     def _find_centres(self) -> FloatArray:
         return centres_of_mass(self.integrator.coordinates, self.topology.offsets, self._share)
 
-    def _evaluate(self) -> None:
+    def _evaluate(self, is_outer: bool) -> None:
         """Forces at the current positions and membership."""
-        self.evaluation = self.coupling.evaluate(self.integrator.coordinates, self.membership)
+        if self.reservoir_steps == 1:
+            self.evaluation = self.coupling.evaluate(self.integrator.coordinates, self.membership)
+        else:
+            self.evaluation = self._in_parts(is_outer)
         if not np.isfinite(self.evaluation.energy):
             where = f"step {self.steps + 1} ({self.resolution} run)"
             remedy = "Use a shorter dynamics.timestep, or give the model more training data around such configurations."
@@ -219,6 +232,15 @@ class Simulation:
         self._apply_thermodynamic_force()
         if self.evaluation.capped.any():
             self.ledger.capped += np.bincount(self.levels, 0.5 * self.evaluation.capped, 3)
+
+    def _in_parts(self, is_outer: bool, moved: bool = True) -> Evaluation:
+        """The reservoir's forces act as impulses, as many times stronger as they act more seldom."""
+        often, seldom = self.coupling.evaluate_parts(self.integrator.coordinates, self.membership, is_outer, moved)
+        if seldom is None:
+            return Evaluation(often.energy + self.reservoir_energy, often.forces, None, often.capped)
+        self.reservoir_energy = seldom.energy
+        forces = often.forces + self.reservoir_steps * seldom.forces
+        return Evaluation(often.energy + seldom.energy, forces, None, often.capped + seldom.capped)
 
     def _apply_thermodynamic_force(self) -> None:
         """Its energy, and the total forces at the present regions."""
@@ -230,9 +252,12 @@ class Simulation:
     def _add_force(self) -> None:
         """Total forces: those of the coupling, and on atom i the share m_i/M of the thermodynamic force."""
         self.forces = self.evaluation.forces
-        if self._outward is not None:
-            on_centres = self._outward[:, None] * self.regions.direction(self.centres)
-            self.forces = self.forces + spread_forces(on_centres, self.topology.offsets, self._share)
+        acting = np.flatnonzero(self._outward) if self._outward is not None else np.zeros(0, dtype=np.int64)
+        if self._outward is not None and len(acting):
+            # Few molecules are in the window of the force, in a large reservoir.
+            on_centres = self._outward[acting, None] * self.regions.direction(self.centres[acting])
+            self.forces = self.forces.copy()
+            add_to_atoms(self.forces, acting, on_centres, self.topology.offsets, self._share)
 
     def _members(self, distance: FloatArray, inside: BoolArray) -> BoolArray:
         if self.resolution == "full":
@@ -270,12 +295,17 @@ class Simulation:
             self._change_representation(Resolution(inside).members, self.membership.members)
         self._place(distance, inside)
         if changed.any() or relabelled or self.coupling.is_weighted:
-            self.evaluation, jump = self.coupling.change(self.integrator.coordinates, self.evaluation, self.membership)
+            old_evaluation = self.evaluation
+            if self.reservoir_steps == 1:
+                self.evaluation, jump = self.coupling.change(self.integrator.coordinates, old_evaluation, self.membership)
+            else:
+                self.evaluation = self._in_parts(True, moved=False)
+                jump = self.evaluation.energy - old_evaluation.energy
             self.ledger.book_jump(jump, int((changed & inside).sum()), int((changed & ~inside).sum()), relabelled and not moved)
         if moved:
-            before = self.force_energy
+            force_energy = self.force_energy
             self._apply_thermodynamic_force()
-            self.ledger.external += self.force_energy - before
+            self.ledger.external += self.force_energy - force_energy
         else:
             self._add_force()
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from halocline.dynamics.integrator import Integrator, maxwell_boltzmann
+from halocline.dynamics.rigid_mover import MoverFactory
 from halocline.errors import RunFailure
 from halocline.potentials.base import Potential
 from halocline.progress import Progress, Silent
 from halocline.state import State
+from halocline.units import ACCELERATION, thermal_energy
 
 LARGEST_MOVE = 0.05
 """Å that an atom may move in one step of the quench."""
+FASTEST = 5.0
+"""Thermal speeds that an atom may always have."""
 
 
 def quench(
@@ -63,3 +67,46 @@ def quench(
     if capped_late > topology.n_atoms:
         raise RunFailure(f"atoms moved at the limit of {LARGEST_MOVE} A per step {capped_late} times at the end", where, remedy)
     return State(positions, state.cell, topology, velocities, state.periodic, dict(state.info))
+
+
+def quench_rigid(
+    state: State,
+    potential: Potential,
+    make_mover: MoverFactory,
+    timestep: float,
+    temperature: float,
+    seed: int,
+    steps: int = 400,
+    progress: Progress | None = None,
+) -> State:
+    """:func:`quench` for systems with rigid molecules, which are put into their shape first.
+
+    Raises:
+        RunFailure: forces are not finite, or atoms still move at the cap in the last quarter.
+    """
+    where, remedy = "quench of the starting configuration", "Build the box at a lower density, or use a shorter dynamics.timestep."
+    topology, late = state.topology, 0
+    # Rigid molecules take long time steps, in which light atoms move further than the cap by their thermal motion alone.
+    thermal = FASTEST * float(np.sqrt(thermal_energy(temperature) * ACCELERATION / topology.masses.min()))
+    potential.bind(topology, state.cell)
+    with (progress or Silent()).task("relax", steps) as bar:
+        for stage, fraction in enumerate((0.1, 0.25, 0.5, 1.0)):
+            step = fraction * timestep
+            move = make_mover(state, step, temperature, seed + stage)
+            move.set_levels(np.zeros(topology.n_molecules, dtype=np.int8), np.array([0.05 / step]))
+            for _ in range(steps // 4):
+                forces = potential.evaluate(move.coordinates).forces
+                if not np.isfinite(forces).all():
+                    raise RunFailure("forces are NaN or infinite", where, remedy)
+                move.kick(forces)
+                move.kick(forces)
+                capped = move.limit(max(LARGEST_MOVE / step, thermal))
+                late += capped if stage == 3 else 0
+                move.drift()
+                move.thermostat_by_level()
+                move.drift()
+                bar.advance()
+            state = State(move.coordinates.copy(), state.cell, topology, move.velocity_array.copy(), state.periodic, dict(state.info))
+    if late > topology.n_atoms:
+        raise RunFailure(f"atoms moved at the limit of {LARGEST_MOVE} A per step {late} times at the end", where, remedy)
+    return state

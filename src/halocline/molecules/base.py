@@ -33,6 +33,30 @@ class Angle:
 
 
 @dataclass(frozen=True)
+class Torsion:
+    """Periodic torsion k (1 + cos(n phi - phi0)) about the axis j-k; phi by the IUPAC convention, phi0 in rad, k in eV."""
+
+    i: int
+    j: int
+    k: int
+    l: int  # noqa: E741 - the names of the four atoms of a torsion
+    multiplicity: int
+    phase: float
+    force_constant: float
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Nonbonded interaction of two atoms of one molecule, scaled as its force field wants it; product of charges in e^2, Å, eV."""
+
+    i: int
+    j: int
+    charge_product: float
+    sigma: float
+    epsilon: float
+
+
+@dataclass(frozen=True)
 class Nonbonded:
     """Point charge (e) and Lennard-Jones parameters (Å, eV) of one atom."""
 
@@ -51,7 +75,7 @@ class Molecule:
         symbols: chemical symbols of the atoms, in order.
         geometry: (n_atoms, 3), Å, near the gas-phase minimum.
         charge: total charge, e.
-        bonds, angles, nonbonded: classical model, used to equilibrate boxes and as a force field (section ``force_field``).
+        bonds, angles, torsions, pairs, nonbonded: classical model, to equilibrate boxes and as a force field (section ``force_field``).
         rigid: whether the geometry is held fixed in classical dynamics; bonds and angles are then only used to equilibrate.
         formula_masses: (n_atoms,) amu, where the masses are not those of the elements (united atoms, reduced units); empty otherwise.
     """
@@ -66,6 +90,8 @@ class Molecule:
     nonbonded: tuple[Nonbonded, ...] = ()
     rigid: bool = False
     formula_masses: tuple[float, ...] = ()
+    torsions: tuple[Torsion, ...] = ()
+    pairs: tuple[Pair, ...] = ()
 
     @property
     def n_atoms(self) -> int:
@@ -86,6 +112,25 @@ class Molecule:
     @property
     def mass(self) -> float:
         return float(self.masses.sum())
+
+
+def scaled_pairs(
+    nonbonded: Sequence[Nonbonded], pairs: Sequence[tuple[int, int]], charge_scale: float, dispersion_scale: float, geometric: bool = False
+) -> tuple[Pair, ...]:
+    """Interactions of atoms of one molecule from those of their sites, such as the scaled ones three bonds apart.
+
+    Args:
+        nonbonded: of all atoms.
+        pairs: the two atoms of each.
+        charge_scale, dispersion_scale: factors of the Coulomb and of the Lennard-Jones energy.
+        geometric: geometric instead of arithmetic mean of the sigmas.
+    """
+    made = []
+    for i, j in pairs:
+        a, b = nonbonded[i], nonbonded[j]
+        sigma = (a.sigma * b.sigma) ** 0.5 if geometric else 0.5 * (a.sigma + b.sigma)
+        made.append(Pair(i, j, charge_scale * a.charge * b.charge, sigma, dispersion_scale * (a.epsilon * b.epsilon) ** 0.5))
+    return tuple(made)
 
 
 def build_topology(molecules: Sequence[tuple[Molecule, int]]) -> Topology:

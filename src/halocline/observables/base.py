@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from halocline.adress.regions import Regions
+from halocline.adress.thermodynamic_force import ThermodynamicForce
 from halocline.config.study import Validation
 from halocline.dynamics.record import Record, Snapshot
 from halocline.errors import RunFailure
 from halocline.files import read_arrays, write_arrays
 from halocline.observables.statistics import Estimate
+from halocline.potentials.base import Potential
 from halocline.results import Figure, Number, Series
 from halocline.topology import FloatArray, Topology
 from halocline.units import AMU_PER_CUBIC_ANGSTROM
@@ -33,6 +35,9 @@ class Setting:
         tolerances: of the verdicts.
         tracers: whether the reservoir of the open run is an ideal gas.
         multipoles: trained model of molecular properties, or None where there is none.
+        fine: the fine potential, for observables that evaluate it anew; bound by the one who measures.
+        force: thermodynamic force of the open run.
+        reservoir_factor: n kT kappa_T of the liquid that the reservoir is made of, from a run of its own.
     """
 
     cell: FloatArray
@@ -46,6 +51,9 @@ class Setting:
     tolerances: Validation = field(default_factory=Validation)
     tracers: bool = False
     multipoles: Path | None = None
+    fine: Potential | None = None
+    force: ThermodynamicForce | None = None
+    reservoir_factor: Estimate | None = None
 
     @classmethod
     def of(
@@ -55,6 +63,9 @@ class Setting:
         tracers: bool = False,
         multipoles: Path | None = None,
         regions: Regions | None = None,
+        fine: Potential | None = None,
+        force: ThermodynamicForce | None = None,
+        reservoir_factor: Estimate | None = None,
     ) -> Setting:
         """The setting of a record, with its own regions unless others are given."""
         times = record.column("time")
@@ -62,7 +73,7 @@ class Setting:
         target = record.temperature_target
         return cls(
             record.cell, record.topology, regions or record.regions, target, record.density, record.resolution, len(record), interval,
-            tolerances, tracers, multipoles,
+            tolerances, tracers, multipoles, fine, force, reservoir_factor,
         )  # fmt: skip
 
     @property
@@ -75,10 +86,14 @@ class Setting:
         """Å^3."""
         return float(np.prod(self.edges))
 
+    def place(self, snapshot: Snapshot) -> Regions:
+        """The regions where they are in a configuration; in the reference they follow the same molecules as in the open run."""
+        return self.regions.follow(snapshot.centres)
+
     @property
-    def cross_section(self) -> float:
-        """Area perpendicular to x, Å^2."""
-        return float(self.edges[1] * self.edges[2])
+    def moves(self) -> bool:
+        """Whether the regions follow molecules: the liquid about them is then not uniform, and the reference is the only yardstick."""
+        return self.regions.follow(np.zeros((self.topology.n_molecules, 3))) is not self.regions
 
     @property
     def mass_density(self) -> float:

@@ -69,7 +69,7 @@ class MolecularProperties(Observable):
         self._seen += 1
         if self.model is None or not due:
             return
-        distance = self.setting.regions.distance(snapshot.centres)
+        distance = self.setting.place(snapshot).distance(snapshot.centres)
         reach = self.setting.regions.atomistic + self.model.representation.receptive_field + EXTENT
         molecules = np.flatnonzero((distance < reach) & snapshot.inside)
         if len(molecules) == 0:

@@ -12,6 +12,9 @@ interacting beads. In a closed box at full resolution chi_R = chi and the formul
 | --- | --- |
 | chi | ``compressibility_factor`` |
 | chi_R N_R | ``1 / stiffness`` of the reservoir |
+
+Where chi_R is known from a run of the reservoir's own liquid, that value is used. Otherwise the stiffness of an interacting
+reservoir is taken from the fluctuations of its number in the open run itself, which makes the prediction partly circular.
 """
 
 from __future__ import annotations
@@ -19,15 +22,21 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from scipy import stats
 
 from halocline.dynamics.record import Snapshot
 from halocline.observables.base import Comparison, Observable, Setting, curve, number
-from halocline.observables.statistics import Estimate, mean, propagate, variance
+from halocline.observables.geometry import Shells, two_sided
+from halocline.observables.statistics import Estimate, mean, propagate, statistical_inefficiency, variance
 from halocline.results import Figure, Number
 from halocline.topology import FloatArray
 
 WINDOW_STEP = 3.0
 """Distance between the copies of AT that a closed homogeneous box is searched with, Å."""
+PLACES = 6
+"""Copies along each edge for regions that are finite in all directions."""
+MIN_EXPECTED = 5.0
+"""Counts expected in each class of a chi^2 test."""
 
 
 def finite_reservoir_variance(factor: float, atomistic: float, transition: float, stiffness: float) -> float:
@@ -65,33 +74,68 @@ def reservoir_stiffness(spread: float, factor: float, resolved: float, reservoir
     return max(1.0 / spread - 1.0 / (factor * resolved), 1.0 / reservoir)
 
 
-class NumberInAT(Observable):
-    """N of molecules whose centre of mass is less than the half-width of AT from its centre.
+def binomial_p_value(counts: FloatArray, total: int, probability: float) -> float:
+    """Probability of a larger chi^2 than that of independent counts against the binomial law of an ideal gas.
 
-    In the closed reference every place is equivalent, so AT is shifted through the whole box and the mean number is known.
+    Classes at both ends are joined until each expects :data:`MIN_EXPECTED` counts.
+
+    Args:
+        counts: (n,) molecules found in a part of a closed box; independent samples.
+        total: molecules in the box.
+        probability: volume of the part over that of the box.
+    """
+    numbers = np.arange(total + 1)
+    expected = len(counts) * stats.binom.pmf(numbers, total, probability)
+    observed = np.bincount(np.asarray(counts, dtype=np.int64), minlength=total + 1).astype(np.float64)
+    # Whole classes from the left; what is left over at the right joins the last of them.
+    classes = np.minimum(np.floor(np.cumsum(expected) / MIN_EXPECTED), math.floor(expected.sum() / MIN_EXPECTED) - 1).astype(np.int64)
+    groups = np.unique(classes, return_inverse=True)[1]
+    theory, found = np.bincount(groups, expected), np.bincount(groups, observed)
+    return float(stats.chi2.sf(((found - theory) ** 2 / theory).sum(), len(theory) - 1))
+
+
+class NumberInAT(Observable):
+    """N of molecules whose centre of mass lies in AT.
+
+    In the closed reference every place is equivalent, so AT is shifted through the whole box and the mean number is known:
+    along x for a slab, over a grid of centres for a sphere. Regions that follow a molecule stay with it in the reference too.
     """
 
     name = "number"
     summary = "distribution of the number of molecules in AT against the finite-reservoir prediction"
+    version = 2
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
-        length, self.total = 2.0 * setting.regions.reach, setting.topology.n_molecules
-        count = max(1, math.floor(length / WINDOW_STEP)) if setting.is_full else 1
-        self.shifts = np.arange(count) * length / count
+        self.total = setting.topology.n_molecules
+        self.shifts = _places(setting) if setting.is_full and not setting.moves else np.zeros((1, 3))
+        self._levels = Shells(setting.regions, setting.cell, np.array([0.0, setting.regions.atomistic, setting.regions.outer]))
 
     def update(self, snapshot: Snapshot) -> None:
-        regions = self.setting.regions
-        x = regions.shift(snapshot.centres)
-        moved = x[None, :] - self.shifts[:, None]
-        moved -= (2.0 * regions.reach) * np.round(moved / (2.0 * regions.reach))
-        counts = (np.abs(moved) < regions.atomistic).sum(axis=1)
-        self.store(counts=counts, reservoir=float((np.abs(x) >= regions.outer).sum()))
+        regions = self.setting.place(snapshot)
+        distance = regions.distance(snapshot.centres)
+        moved = [distance] + [regions.distance(snapshot.centres - shift) for shift in self.shifts[1:]]
+        counts = np.array([(item < regions.atomistic).sum() for item in moved])
+        self.store(counts=counts, reservoir=float((distance >= regions.outer).sum()), volumes=self._levels.volumes(regions))
+
+    @property
+    def volumes(self) -> FloatArray:
+        """(3,) mean volumes of AT, Δ and reservoir, Å^3."""
+        setting = self.setting
+        if not setting.moves:
+            return setting.regions.volumes(setting.cell)
+        inner = self.series("volumes").mean(axis=0)
+        return np.array([*inner, setting.volume - inner.sum()])
+
+    @property
+    def fraction(self) -> float:
+        """Volume of AT over that of the box."""
+        return float(self.volumes[0]) / self.setting.volume
 
     @property
     def expected(self) -> float:
         """Molecules in AT at the target density."""
-        return 2.0 * self.setting.regions.atomistic * self.setting.cross_section * self.setting.density
+        return float(self.volumes[0]) * self.setting.density
 
     def mean(self) -> Estimate:
         """Mean number in AT."""
@@ -100,11 +144,11 @@ class NumberInAT(Observable):
     def variance(self) -> Estimate:
         """Variance of the number in AT; in the closed box averaged over all places, about the known mean."""
         counts = self.series("counts")
-        if not self.setting.is_full:
+        if not self.setting.is_full or self.setting.moves:
             return variance(counts[:, 0])
-        fraction = 2.0 * self.setting.regions.atomistic / (2.0 * self.setting.regions.reach)
+        fraction = self.fraction
         squares = mean(((counts - fraction * self.total) ** 2).mean(axis=1))
-        # Places overlap and waves go through all of them: a sample is at most one Gaussian per width of AT.
+        # Places overlap and waves go through all of them: a sample is at most one Gaussian per volume of AT.
         places = max(1.0, 1.0 / fraction)
         floor = squares.value * math.sqrt(2.0 / max(places * squares.n_effective, 1.0))
         error = math.nan if squares.error is None else max(squares.error, floor)
@@ -112,17 +156,33 @@ class NumberInAT(Observable):
 
     def compressibility_factor(self) -> Estimate:
         """chi = n kT kappa_T of a closed box, surface term of the region included."""
-        inside = self.total * 2.0 * self.setting.regions.atomistic / (2.0 * self.setting.regions.reach)
+        inside = self.mean().value if self.setting.moves else self.total * self.fraction
         return propagate(lambda spread: closed_box_factor(spread, inside, self.total), [self.variance()])
 
-    def prediction(self, factor: Estimate) -> Estimate:
-        """Var(N_AT) that this open run should show, for the chi of the liquid.
+    def ideal_gas_p_value(self) -> float:
+        """Of :func:`binomial_p_value`, on samples far enough apart to be independent."""
+        counts = self.series("counts")[:, 0]
+        step = statistical_inefficiency(counts)
+        return binomial_p_value(counts[:: max(1, math.ceil(step))] if math.isfinite(step) else counts, self.total, self.fraction)
 
-        With an interacting reservoir its stiffness follows from the fluctuations of its own number of molecules.
-        """
-        atomistic, transition, reservoir = self.setting.density * self.setting.regions.volumes(self.setting.cell)
+    @property
+    def route(self) -> str:
+        """Where the stiffness of the reservoir in :meth:`prediction` comes from."""
+        if self.setting.tracers:
+            return "tracers"
+        return "reservoir's own fluctuations" if self.setting.reservoir_factor is None else "compressibility of the reservoir"
+
+    def prediction(self, factor: Estimate) -> Estimate:
+        """Var(N_AT) that this open run should show, for the chi of the liquid; :attr:`route` says how the reservoir enters."""
+        atomistic, transition, reservoir = self.setting.density * self.volumes
         if self.setting.tracers:
             return propagate(lambda chi: finite_reservoir_variance(chi, atomistic, transition, 1.0 / reservoir), [factor])
+        if self.setting.reservoir_factor is not None:
+
+            def known(chi: float, own: float) -> float:
+                return finite_reservoir_variance(chi, atomistic, transition, 1.0 / (own * reservoir)) if own > 0 else math.nan
+
+            return propagate(known, [factor, self.setting.reservoir_factor])
 
         def predict(chi: float, spread: float) -> float:
             stiffness = reservoir_stiffness(spread, chi, atomistic + transition, reservoir)
@@ -142,17 +202,16 @@ class NumberInAT(Observable):
         predicted = self.prediction(reference.compressibility_factor())
         remedy_mean = "Calibrate the thermodynamic force further: its integral sets the mean number."
         remedy_variance = "Widen regions.transition, enlarge the reservoir (system.length), or use another reservoir (coupling.reservoir)."
+        expected, source = (reference.mean(), "full-resolution run") if self.setting.moves else (Estimate(self.expected), "target")
         return [
-            Comparison(
-                "mean number in AT", self.mean(), Estimate(self.expected), tolerances.density * self.expected, "", "target", remedy_mean
-            ),
+            Comparison("mean number in AT", self.mean(), expected, tolerances.density * expected.value, "", source, remedy_mean),
             Comparison(
                 "variance of the number in AT",
                 self.variance(),
                 predicted,
                 tolerances.variance * predicted.value,
                 "",
-                "finite-reservoir prediction",
+                f"finite-reservoir prediction ({self.route})",
                 remedy_variance,
             ),
         ]
@@ -167,13 +226,23 @@ class NumberInAT(Observable):
         series = [
             curve("open", numbers, _frequencies(counts, numbers), style="bars"),
             curve("full resolution", numbers, _frequencies(closed, numbers), style="points"),
-            curve("predicted for this reservoir", numbers, _gaussian(numbers, self.expected, predicted), style="line"),
+            curve(f"predicted ({self.route})", numbers, _gaussian(numbers, self.expected, predicted), style="line"),
         ]
         caption = (
             "Probability of finding N molecules in AT. The prediction is a Gaussian at the target mean with the variance that this "
             "finite reservoir allows; the closed box at full resolution is narrower or wider, since its surroundings differ."
         )
         return [Figure("number", "Number of molecules in AT", "N", "probability", series, caption)]
+
+
+def _places(setting: Setting) -> FloatArray:
+    """(n_places, 3) shifts of AT through a homogeneous box, Å; the first is zero."""
+    if two_sided(setting.regions):
+        counts = np.array([max(1, math.floor(float(setting.edges[0]) / WINDOW_STEP)), 1, 1])
+    else:
+        counts = np.clip(np.floor(setting.edges / WINDOW_STEP).astype(np.int64), 1, PLACES)
+    grid = np.stack(np.meshgrid(*[np.arange(count) for count in counts], indexing="ij"), axis=-1).reshape(-1, 3)
+    return grid * setting.edges / counts
 
 
 def _frequencies(counts: FloatArray, numbers: FloatArray) -> FloatArray:

@@ -1,4 +1,4 @@
-"""Orientation of molecules against x: a resolution border may order them like a surface does."""
+"""Orientation of molecules against distance: a resolution border may order them like a surface does."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from halocline import registry
 from halocline.dynamics.record import Snapshot
+from halocline.molecules.charges import point_charges
 from halocline.observables.base import Comparison, Observable, Setting, curve, number
 from halocline.observables.statistics import Estimate, function_of_means
 from halocline.results import Figure, Number
@@ -20,35 +20,36 @@ TOLERANCE = 0.05
 
 
 class Orientation(Observable):
-    """Mean cosine between a molecule's dipole and the direction away from the centre of the slab.
+    """Mean cosine between a molecule's dipole and the direction towards lower resolution.
 
     The dipole is that of the fixed charges of the classical model of the species, of which only the direction matters. Species
     without one are left out. By symmetry the mean vanishes everywhere in a homogeneous liquid.
     """
 
     name = "orientation"
-    summary = "mean cosine between molecular dipoles and the slab normal, in AT and along x"
+    version = 2
+    summary = "mean cosine between molecular dipoles and the outward direction, in AT and against distance"
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
         topology = setting.topology
-        charges = [np.array([site.charge for site in registry.get("molecules", name).nonbonded]) for name in topology.species]
-        self.charges = np.concatenate([charges[kind] for kind in topology.molecule_species])
-        has_dipole = [len(item) > 0 and bool(np.any(item)) and abs(item.sum()) < 1e-6 for item in charges]
-        self.polar = np.array(has_dipole, dtype=bool)[topology.molecule_species]
+        self.charges = point_charges(topology)
+        charged = np.add.reduceat(np.abs(self.charges), topology.offsets[:-1]) > 0
+        self.polar = charged & (np.abs(np.add.reduceat(self.charges, topology.offsets[:-1])) < 1e-6)
         bins = max(1, round(setting.regions.reach / BIN))
         self.edges = np.linspace(0.0, setting.regions.reach, bins + 1)
 
     def update(self, snapshot: Snapshot) -> None:
         if not self.polar.any():
             return
-        regions, topology = self.setting.regions, snapshot.topology
+        regions, topology = self.setting.place(snapshot), snapshot.topology
         dipole = np.add.reduceat(self.charges[:, None] * snapshot.positions, topology.offsets[:-1], axis=0)
-        x = regions.shift(snapshot.centres)
+        distance = regions.distance(snapshot.centres)
         with np.errstate(invalid="ignore", divide="ignore"):
-            cosine = np.where(x < 0, -1.0, 1.0) * dipole[:, 0] / np.linalg.norm(dipole, axis=1)
-        chosen = self.polar & np.isfinite(cosine)
-        distance, cosine = np.abs(x[chosen]), cosine[chosen]
+            cosine = (regions.direction(snapshot.centres) * dipole).sum(axis=1) / np.linalg.norm(dipole, axis=1)
+        # A molecule at the very centre of a sphere has no outward direction.
+        chosen = self.polar & np.isfinite(cosine) & (distance > 0)
+        distance, cosine = distance[chosen], cosine[chosen]
         inside = distance < regions.atomistic
         profile = [np.histogram(distance, self.edges)[0], np.histogram(distance, self.edges, weights=cosine)[0]]
         self.store(atomistic=np.array([inside.sum(), cosine[inside].sum()]), profile=np.stack(profile, axis=1))
@@ -77,7 +78,7 @@ class Orientation(Observable):
             errors = [value.error if value.error is not None else math.nan for value in values]
             centres = 0.5 * (observable.edges[1:] + observable.edges[:-1])
             series.append(curve(label, centres, [value.value for value in values], errors))
-        caption = "Mean cosine between molecular dipoles and the outward normal, both sides together; zero in a homogeneous liquid."
+        caption = "Mean cosine between molecular dipoles and the outward direction, all sides together; zero in a homogeneous liquid."
         return [Figure("orientation", "Orientation of molecules", "distance from the centre (A)", "mean cosine", series, caption)]
 
 

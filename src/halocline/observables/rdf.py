@@ -4,10 +4,10 @@ Two normalisations are kept:
 
 * **from AT** (default, unbiased): the first atom belongs to a molecule in AT, the second to any other molecule. The range is
   chosen so that the second one is still inside S1, hence atomistic. No surface, no correction.
-* **AT only** (what the field prints): both molecules in AT. A uniform slab of width W then holds only the fraction
-  f(r) = 1 - (r^2 + s^2)/(2 r W) of the pairs at distance r <= W that an infinite liquid holds, and W/(2 r) beyond
-  (s^2: mean square x-distance of the two atoms from their centres of mass, which decide membership). Dividing by f makes an
-  ideal gas give exactly 1.
+* **AT only** (what the field prints): both molecules in AT. A uniform slab or sphere then holds only a fraction f(r) of the
+  pairs that an infinite liquid holds (``slab_fraction``, ``sphere_fraction``; centres of mass decide membership, hence the
+  offsets of atoms from them). Dividing by f makes an ideal gas give exactly 1. Unions of spheres have no such formula, and
+  around a molecule that AT follows the liquid is not uniform: there this curve is left out.
 
 From AT, g = <pairs> / (<N_a> n_b 4 pi r^2 dr) with the exact density n_b of the whole box: the number of neighbours of an atom
 hardly follows the slow waves of the local density, so dividing by the latter would only add their noise. AT only, both
@@ -29,6 +29,7 @@ from scipy.signal import find_peaks
 from halocline.dynamics.record import Snapshot
 from halocline.models.graphs import half_pairs
 from halocline.observables.base import Comparison, Observable, Setting, curve, number
+from halocline.observables.geometry import pair_fraction, two_sided
 from halocline.observables.statistics import Estimate, column_errors, difference, function_of_means
 from halocline.results import Figure, Number
 from halocline.topology import FloatArray, Topology
@@ -78,23 +79,11 @@ def element_pairs(topology: Topology) -> list[Pair]:
     return pairs
 
 
-def slab_fraction(distance: FloatArray, width: float, offset_square: float = 0.0) -> FloatArray:
-    """Share of the pairs at a distance that a uniform slab keeps when both ends must be inside it.
-
-    Args:
-        distance: Å.
-        width: of the slab, Å.
-        offset_square: mean square x-distance between atoms and the points that decide membership, both ends added, Å^2.
-    """
-    r = np.asarray(distance, dtype=np.float64)
-    inside = 1.0 - (r**2 + offset_square) / (2.0 * r * width)
-    return np.where(r <= width, inside, width / (2.0 * r))
-
-
 class RadialDistribution(Observable):
     """g(r) of every pair of elements between atoms of different molecules."""
 
     name = "rdf"
+    version = 2
     summary = "radial distribution functions around molecules in AT, first peaks and their difference from the reference"
 
     def __init__(self, setting: Setting) -> None:
@@ -108,35 +97,32 @@ class RadialDistribution(Observable):
         self.shells = 4.0 / 3.0 * math.pi * np.diff(self.edges**3)
 
     def update(self, snapshot: Snapshot) -> None:
-        topology, regions = snapshot.topology, self.setting.regions
+        topology, regions = snapshot.topology, self.setting.place(snapshot)
         molecule, numbers = topology.molecule_of_atom, topology.atomic_numbers
-        in_slab = topology.atom_mask(regions.distance(snapshot.centres) < regions.atomistic)
-        first = np.ones(topology.n_atoms, dtype=bool) if self.setting.is_full else in_slab
+        in_core = topology.atom_mask(regions.distance(snapshot.centres) < regions.atomistic)
+        first = np.ones(topology.n_atoms, dtype=bool) if self.setting.is_full else in_core
         i, j, shifts = half_pairs(snapshot.positions, snapshot.cell, True, float(self.edges[-1]))
         between = (molecule[i] != molecule[j]) & (first[i] | first[j])
         i, j, shifts = i[between], j[between], shifts[between]
         distances = np.linalg.norm(snapshot.positions[j] + shifts - snapshot.positions[i], axis=1)
         bin_of_pair = np.minimum((distances / BIN).astype(np.int64), self.bins - 1)
         weights = first[i].astype(np.float64) + first[j]
-        both = 2.0 * (in_slab[i] & in_slab[j])
+        both = 2.0 * (in_core[i] & in_core[j])
         low, high = np.minimum(numbers[i], numbers[j]), np.maximum(numbers[i], numbers[j])
-        counts, slab_counts = np.zeros((len(self.pairs), self.bins)), np.zeros((len(self.pairs), self.bins))
+        counts, core_counts = np.zeros((len(self.pairs), self.bins)), np.zeros((len(self.pairs), self.bins))
         for index, pair in enumerate(self.pairs):
             chosen = (high == pair.first) & (low == pair.second)
             counts[index] = np.bincount(bin_of_pair[chosen], weights[chosen], self.bins)
-            slab_counts[index] = np.bincount(bin_of_pair[chosen], both[chosen], self.bins)
-        offsets = (snapshot.positions - snapshot.centres[molecule])[:, 0] ** 2
+            core_counts[index] = np.bincount(bin_of_pair[chosen], both[chosen], self.bins)
+        away = (snapshot.positions - snapshot.centres[molecule]) ** 2
+        offsets = away[:, 0] if two_sided(regions) else away.mean(axis=1)
         self.store(
             counts=counts,
-            slab_counts=slab_counts,
+            core_counts=core_counts,
             atoms=np.array([(first & (numbers == z)).sum() for z in self.elements]),
-            slab_atoms=np.array([(in_slab & (numbers == z)).sum() for z in self.elements]),
+            core_atoms=np.array([(in_core & (numbers == z)).sum() for z in self.elements]),
             offsets=np.array([offsets[numbers == z].mean() for z in self.elements]),
         )
-
-    @property
-    def _slab_volume(self) -> float:
-        return 2.0 * self.setting.regions.atomistic * self.setting.cross_section
 
     def _columns(self, index: int) -> FloatArray:
         """(n_frames, bins + 1) pairs of each bin, then pairs per volume in a uniform box: all that a g(r) is made of."""
@@ -156,14 +142,17 @@ class RadialDistribution(Observable):
         """(bins,) g(r) of a pair of elements, first atom in AT, second anywhere."""
         return self._normalise(self._columns(index).mean(axis=0))
 
-    def g_slab(self, index: int) -> FloatArray:
-        """(bins,) g(r) with both molecules in AT, divided by the share of pairs that a uniform slab keeps."""
-        pair, atoms = self.pairs[index], self.series("slab_atoms").mean(axis=0)
+    def g_core(self, index: int) -> FloatArray:
+        """(bins,) g(r) with both molecules in AT, divided by the share of pairs that a uniform AT keeps; NaN where it is not known."""
+        regions = self.setting.regions
+        if self.setting.moves:
+            return np.full(self.bins, np.nan)
+        pair, atoms = self.pairs[index], self.series("core_atoms").mean(axis=0)
         a, b = self.elements.index(pair.first), self.elements.index(pair.second)
         offsets = self.series("offsets").mean(axis=0)
-        fraction = slab_fraction(self.radius, 2.0 * self.setting.regions.atomistic, offsets[a] + offsets[b])
-        uniform = pair.directions * pair.share * atoms[a] * atoms[b] / self._slab_volume
-        counts = self.series("slab_counts")[:, index].mean(axis=0)
+        fraction = pair_fraction(regions, self.radius, offsets[a] + offsets[b])
+        uniform = pair.directions * pair.share * atoms[a] * atoms[b] / regions.volumes(self.setting.cell)[0]
+        counts = self.series("core_counts")[:, index].mean(axis=0)
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(fraction > 0, counts / (uniform * self.shells * fraction), np.nan)
 
@@ -251,11 +240,13 @@ class RadialDistribution(Observable):
                 curve("open", self.radius, mine, error),
                 curve("full resolution", self.radius, theirs, other),
                 curve("difference", self.radius, mine - theirs, np.hypot(error, other)),
-                curve("open, both molecules in AT", self.radius, self.g_slab(index), style="dashed"),
             ]
+            both = self.g_core(index)
+            if np.isfinite(both).any():
+                series.append(curve("open, both molecules in AT", self.radius, both, style="dashed"))
             caption = (
                 "Atoms of different molecules; the first belongs to a molecule in AT, the second to any molecule of S1. Dashed: both "
-                "in AT, divided by the share of pairs that a uniform slab of this width keeps."
+                "in AT, divided by the share of pairs that a uniform region of this size keeps."
             )
             title = f"Radial distribution function {pair.name}"
             figures.append(Figure(f"rdf_{pair.name}", title, "distance (A)", pair.name, series, caption))

@@ -16,6 +16,8 @@ from halocline.topology import FloatArray
 
 SEARCH = 6.0
 """Distance within which the four nearest neighbours are looked for, Å."""
+BIN = 1.0
+"""Width of a bin of the profile, Å."""
 _EDGES = np.linspace(-1.0, 1.0, 51)
 
 
@@ -27,17 +29,27 @@ class TetrahedralOrder(Observable):
     """
 
     name = "tetrahedral"
-    summary = "tetrahedral order of the four nearest neighbours of molecules in AT"
+    summary = "tetrahedral order of the four nearest neighbours of molecules, in AT and against distance"
+    version = 2
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
         self.search = min(SEARCH, setting.regions.transition)
+        self.edges = np.linspace(0.0, setting.regions.reach, max(1, round(setting.regions.reach / BIN)) + 1)
 
     def update(self, snapshot: Snapshot) -> None:
-        order = tetrahedral_order(
-            snapshot.centres, snapshot.cell, self.setting.regions.distance(snapshot.centres) < self.setting.regions.atomistic, self.search
+        regions = self.setting.place(snapshot)
+        distance = regions.distance(snapshot.centres)
+        order = tetrahedral_order(snapshot.centres, snapshot.cell, np.ones(len(distance), dtype=bool), self.search)
+        known = np.isfinite(order)
+        inside = order[known & (distance < regions.atomistic)]
+        place = distance[known]
+        profile = [np.histogram(place, self.edges)[0], np.histogram(place, self.edges, weights=order[known])[0]]
+        self.store(
+            moments=np.array([len(inside), inside.sum()]),
+            histogram=np.histogram(inside, _EDGES)[0],
+            profile=np.stack(profile, axis=1),
         )
-        self.store(moments=np.array([len(order), order.sum()]), histogram=np.histogram(order, _EDGES)[0])
 
     def mean(self) -> Estimate:
         """Mean q of molecules in AT."""
@@ -55,11 +67,30 @@ class TetrahedralOrder(Observable):
             scale = 1.0 / max(histogram.sum(axis=1).mean() * (_EDGES[1] - _EDGES[0]), 1e-300)
             series.append(curve(label, centres, histogram.mean(axis=0) * scale, np.nan_to_num(column_errors(histogram)) * scale))
         caption = "Order parameter q of the four nearest neighbours of each molecule in AT: 1 is a perfect tetrahedron, 0 is random."
-        return [Figure("tetrahedral", "Tetrahedral order in AT", "q", "probability density", series, caption)]
+        distribution = Figure("tetrahedral", "Tetrahedral order in AT", "q", "probability density", series, caption)
+        return [distribution, self._profile_figure(reference)]
+
+    def _profile_figure(self, reference: TetrahedralOrder) -> Figure:
+        series = []
+        for label, observable in (("open", self), ("full resolution", reference)):
+            profile = observable.series("profile")
+            values = [
+                function_of_means(profile[:, k], lambda means: means[1] / means[0] if means[0] > 0 else math.nan)
+                for k in range(profile.shape[1])
+            ]
+            errors = [math.nan if value.error is None else value.error for value in values]
+            middles = 0.5 * (observable.edges[1:] + observable.edges[:-1])
+            series.append(curve(label, middles, [value.value for value in values], errors))
+        caption = (
+            f"Mean q against distance; the border of AT is at {self.setting.regions.atomistic:g} A. The reservoir has the structure "
+            "of its own model."
+        )
+        title = "Tetrahedral order against distance"
+        return Figure("tetrahedral_profile", title, "distance from the centre (A)", "mean q", series, caption)
 
 
 def tetrahedral_order(points: FloatArray, cell: FloatArray, chosen: np.ndarray, search: float) -> FloatArray:
-    """Order parameter of the chosen points that have four neighbours.
+    """(n_chosen,) order parameter of the chosen points; NaN for those without four neighbours.
 
     Args:
         points: (n, 3), Å, in a periodic cell.
@@ -75,9 +106,12 @@ def tetrahedral_order(points: FloatArray, cell: FloatArray, chosen: np.ndarray, 
     ranked = np.lexsort((distances, centre))
     starts = np.searchsorted(centre[ranked], np.arange(len(points)))
     enough = np.bincount(centre, minlength=len(points)) >= 4
-    first = starts[chosen & enough]
+    wanted = chosen & enough
+    first = starts[wanted]
     units = (vectors / distances[:, None])[ranked[first[:, None] + np.arange(4)]]
     total = np.zeros(len(first))
     for a, b in itertools.combinations(range(4), 2):
         total += ((units[:, a] * units[:, b]).sum(axis=1) + 1.0 / 3.0) ** 2
-    return 1.0 - 0.375 * total
+    order = np.full(len(points), math.nan)
+    order[wanted] = 1.0 - 0.375 * total
+    return order[chosen]

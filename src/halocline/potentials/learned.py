@@ -230,3 +230,12 @@ def spread_forces(bead_forces: FloatArray, offsets: IntArray, share: FloatArray)
             for k in range(3):
                 forces[atom, k] = share[atom] * bead_forces[molecule, k]
     return forces
+
+
+@njit(cache=True)
+def add_to_atoms(forces: FloatArray, molecules: IntArray, on_centres: FloatArray, offsets: IntArray, share: FloatArray) -> None:
+    """Add (n, 3) forces on the centres of mass of n molecules to (n_atoms, 3) forces on atoms."""
+    for row in range(len(molecules)):
+        for atom in range(offsets[molecules[row]], offsets[molecules[row] + 1]):
+            for k in range(3):
+                forces[atom, k] += share[atom] * on_centres[row, k]

@@ -95,6 +95,13 @@ class LennardJones(Potential):
         counts = sum_by_molecule(capped, self._molecules, topology.n_molecules)
         return Evaluation(energy, forces, tensor if virial else None, counts, own)
 
+    def pair_force(self, first: IntArray, second: IntArray, distance: FloatArray) -> FloatArray:
+        """(n,) repulsion between pairs of sites (indices of atoms, or of molecules with ``centres``) at distances in Å, eV/Å."""
+        sigma, epsilon, _, inner, _ = np.moveaxis(self._table[self._kinds[first], self._kinds[second]], -1, 0)
+        r = np.maximum(distance, inner)
+        power = (sigma / r) ** 6
+        return np.where(distance < self.cutoff, 24 * epsilon / r * (2 * power**2 - power), 0.0)
+
 
 def _values(parameter: Parameter, kinds: IntArray, name: str) -> FloatArray:
     if not isinstance(parameter, Mapping):

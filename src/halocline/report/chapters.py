@@ -21,6 +21,12 @@ HEADINGS = {
     "validate": ("Validate", "The open simulation against the same liquid at full resolution."),
 }
 """Stage -> heading and what the stage is for; a stage that is not listed gets its own name."""
+CLASSICAL_HEADINGS = {
+    **HEADINGS,
+    "build": ("Build", "The liquid, packed and equilibrated."),
+    "train": ("Prepare", "The reservoir: what its molecules feel, and how like the liquid it is."),
+}
+"""The same in a study with a classical force field."""
 
 _NUMERIC = re.compile(r"[-+−±≤<>~]?\s?[\d  .,eE+−-]*\d\s?%?|–|-|")
 FAILURE = "fail"
@@ -94,12 +100,13 @@ class Absence:
 class ChapterMaker:
     """Numbers figures and tables through the whole report, and keeps their ids apart."""
 
-    def __init__(self) -> None:
+    def __init__(self, headings: Mapping[str, tuple[str, str]] = HEADINGS) -> None:
+        self.headings = headings
         self.figures, self.tables = 0, 0
         self._taken: set[str] = set()
 
     def make(self, stage: str, result: StageResult | None) -> Chapter:
-        heading, purpose = HEADINGS.get(stage, (stage.replace("_", " ").capitalize(), ""))
+        heading, purpose = self.headings.get(stage, (stage.replace("_", " ").capitalize(), ""))
         if result is None:
             return Chapter(stage, heading, purpose, missing=True)
         return Chapter(

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from halocline.adress.regions import Regions
 from halocline.config.study import Study
 from halocline.report import manifest as provenance
-from halocline.report.chapters import FAILURE, ChapterMaker, absences
+from halocline.report.chapters import CLASSICAL_HEADINGS, FAILURE, HEADINGS, ChapterMaker, absences
 from halocline.report.palette import css_variables
 from halocline.report.plan import glance, sections, study_yaml
 from halocline.report.scene import Scene, picture
@@ -58,7 +58,7 @@ def render(content: Content) -> str:
     verdicts = [verdict for result in content.results.values() for verdict in result.verdicts]
     rows = [row(verdict) for verdict in verdicts]
     names = [*content.stages, *(name for name in content.results if name not in content.stages)]
-    maker = ChapterMaker()
+    maker = ChapterMaker(CLASSICAL_HEADINGS if content.study.is_classical else HEADINGS)
     chapters = [maker.make(name, content.results.get(name)) for name in names]
     yaml_text = study_yaml(content.study)
     scene = content.scene
@@ -87,7 +87,7 @@ def render(content: Content) -> str:
         manifest_text=json.dumps(content.manifest, indent=1, ensure_ascii=False) if content.manifest else "",
         command=_command(content),
         version=_version(content),
-        glance_reference=f"{content.study.reference.method} ({content.study.reference.engine})",
+        glance_reference=_level(content.study),
         yaml=yaml_text,
         css=Markup(_css()),
         script=Markup(_asset("report.js")),
@@ -100,6 +100,13 @@ def _command(content: Content) -> str:
     """The command line that the run was started with; empty when it is not known."""
     given = (content.manifest or {}).get("command")
     return shlex.join(str(part) for part in given) if isinstance(given, (list, tuple)) else str(given or "")
+
+
+def _level(study: Study) -> str:
+    """Where the forces at full resolution come from, in a few words."""
+    if study.is_classical:
+        return f"classical force field of {', '.join(study.system.molecules)}"
+    return f"{study.reference.method} ({study.reference.engine})"
 
 
 def _version(content: Content) -> str:

@@ -17,6 +17,7 @@ _GLANCE = {
     "Level of theory, clusters": (
         "multipoles.engine", "multipoles.method", "multipoles.basis", "multipoles.dispersion", "multipoles.quantities",
     ),
+    "Force field": ("force_field.name", "force_field.cutoff", "force_field.electrostatics", "force_field.dielectric", "force_field.mixing"),
     "Training data": ("dataset.frames", "dataset.molecules", "dataset.temperatures", "active_learning.rounds", "active_learning.frames"),
     "Atomistic model": ("model.name", "model.features", "model.layers", "model.cutoff"),
     "Reservoir": ("coupling.reservoir", "coarse_model.name", "coarse_model.cutoff"),
@@ -25,6 +26,8 @@ _GLANCE = {
 }  # fmt: skip
 
 
+_LEARNED = ("Level of theory, boxes", "Level of theory, clusters", "Training data", "Atomistic model")
+"""What only a study with a trained model has."""
 _PRINTED = {"A": "Å", "g/cm3": "g/cm³", "eV/A": "eV/Å"}
 
 
@@ -49,6 +52,10 @@ def glance(study: Study) -> list[SectionView]:
     plain = study.model_dump(mode="json")
     views = []
     for heading, keys in _GLANCE.items():
+        if heading in _LEARNED if study.is_classical else heading == "Force field":
+            continue
+        if heading == "Reservoir" and study.is_classical:
+            keys = ("coupling.reservoir", "coarse_table.cutoff") if study.coupling.reservoir != "tracer" else ("coupling.reservoir",)
         settings = []
         for dotted in keys:
             section, _, key = dotted.partition(".")

@@ -11,7 +11,7 @@ import numpy as np
 from ase.data import chemical_symbols, covalent_radii
 from numpy.typing import NDArray
 
-from halocline.adress.regions import LEVEL_NAMES, RESERVOIR, Regions, Slab
+from halocline.adress.regions import LEVEL_NAMES, RESERVOIR, Regions, Slab, Sphere, Spheres
 from halocline.dynamics.record import Snapshot
 from halocline.state import State
 from halocline.topology import FloatArray, IntArray, Topology
@@ -27,13 +27,15 @@ class Scene:
     """Spheres in a box.
 
     Attributes:
-        centres: (n_spheres, 3), Å, from the centre of the slab and the middle of the cross-section.
+        centres: (n_spheres, 3), Å, from the centre of the slab and the middle of the cross-section, or from the (first) centre of
+            spherical regions.
         kind: (n_spheres,) index into ``kinds``.
         level: (n_spheres,) 0 AT, 1 Δ, 2 reservoir.
         kinds: element symbols, and ``bead`` for a molecule drawn as one sphere.
         radii: Å, one per kind.
         edges: (3,) of the cell, Å.
         regions: regions.
+        cores: (n, 3) centres of spherical regions, Å, from the same origin; none for a slab.
         counts: molecules per level.
         source: what the picture shows, in words.
     """
@@ -45,6 +47,7 @@ class Scene:
     radii: tuple[float, ...]
     edges: FloatArray
     regions: Regions
+    cores: FloatArray
     counts: tuple[int, int, int]
     source: str
 
@@ -54,6 +57,7 @@ class Scene:
             "edges": [round(float(edge), 3) for edge in self.edges],
             "atomistic": self.regions.atomistic,
             "outer": self.regions.outer,
+            "cores": np.round(self.cores, 3).tolist(),
             "kinds": list(self.kinds),
             "radii": [round(radius, 3) for radius in self.radii],
             "kind": self.kind.tolist(),
@@ -78,14 +82,19 @@ def from_snapshot(snapshot: Snapshot) -> Scene:
 
 
 def from_state(state: State, regions: Regions, source: str) -> Scene:
-    """Scene of a configuration without history: levels follow from the distance to the slab alone."""
+    """Scene of a configuration without history: levels follow from the distance alone."""
+    regions = regions.follow(state.centres_of_mass)
     distance = regions.distance(state.centres_of_mass)
     levels = regions.levels(distance, regions.initial_inside(distance))
     return _make(state.positions, state.edges, state.topology, levels, regions, source)
 
 
 def _make(positions: FloatArray, edges: FloatArray, topology: Topology, levels: NDArray[np.int8], regions: Regions, source: str) -> Scene:
+    cores = _cores(regions)
     origin = np.array([regions.centre if isinstance(regions, Slab) else 0.5 * edges[0], 0.5 * edges[1], 0.5 * edges[2]])
+    origin = cores[0] if len(cores) else origin
+    cores = cores - origin
+    cores -= edges * np.floor(cores / edges + 0.5)
     centres = topology.centres_of_mass(positions) - origin
     shift = -edges * np.floor(centres / edges + 0.5)
     centres += shift
@@ -104,9 +113,17 @@ def _make(positions: FloatArray, edges: FloatArray, topology: Topology, levels: 
         (*(0.38 + 0.6 * float(covalent_radii[number]) for number in numbers), bead_radius),
         np.asarray(edges, dtype=float),
         regions,
+        cores,
         (int((levels == 0).sum()), int((levels == 1).sum()), int((levels == 2).sum())),
         source,
     )
+
+
+def _cores(regions: Regions) -> FloatArray:
+    """(n, 3) centres of spherical regions, Å."""
+    if isinstance(regions, Sphere):
+        return np.array([regions.centre])
+    return np.reshape(regions.centres, (-1, 3)) if isinstance(regions, Spheres) else np.zeros((0, 3))
 
 
 def picture(scene: Scene, prefix: str = "box") -> str:

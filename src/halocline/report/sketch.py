@@ -1,15 +1,26 @@
-"""Scale drawing of the regions along x."""
+"""Scale drawing of the regions."""
 
 from __future__ import annotations
 
-from halocline.adress.regions import RESERVOIR, Regions
+from halocline.adress.regions import RESERVOIR, Regions, Slab
 
 _FONT, _SMALLEST = 14.0, 8.0
+_RADIUS = 110.0
+_SHAPES = {
+    "sphere": "A sphere",
+    "moving-sphere": "A sphere that moves with a molecule",
+    "spheres": "One of several spheres that may overlap",
+}
 _WIDTH, _MARGIN, _TOP, _HEIGHT = 640.0, 12.0, 34.0, 74.0
 
 
 def sketch(regions: Regions, coupling: str, prefix: str = "layout") -> str:
-    """SVG of a slab: reservoir, transition layer, atomistic region, hysteresis and widths, to scale."""
+    """SVG of the regions: reservoir, transition layer, atomistic region, hysteresis and widths, to scale.
+
+    A slab is drawn along x, spheres as a section through the centre of one of them.
+    """
+    if not isinstance(regions, Slab):
+        return _section(regions, coupling, prefix)
     scale = (_WIDTH - 2 * _MARGIN) / (2.0 * regions.reach)
     middle = _WIDTH / 2
     reservoir = (2.0 * regions.reach) / 2 - regions.outer
@@ -33,6 +44,33 @@ def sketch(regions: Regions, coupling: str, prefix: str = "layout") -> str:
     parts.append(_text(middle, 20, f"x →   box edge {(2.0 * regions.reach):.4g} Å, periodic", "note"))
     names = f"{prefix}-title {prefix}-desc"
     return f'<svg class="layout" role="img" aria-labelledby="{names}" viewBox="0 0 {_WIDTH:.0f} 150">{"".join(parts)}</svg>'
+
+
+def _section(regions: Regions, coupling: str, prefix: str) -> str:
+    """Concentric circles in the square that the shortest edge of the box spans, and their radii beside them."""
+    side, scale = 2.0 * _RADIUS, _RADIUS / regions.reach
+    x, y = _MARGIN + _RADIUS, _MARGIN + _RADIUS
+    parts = [f'<rect class="r2" x="{_MARGIN}" y="{_MARGIN}" width="{side}" height="{side}"/>']
+    for name, radius in (("r1", regions.outer), ("r0", regions.atomistic)):
+        parts.append(f'<circle class="{name}" cx="{x:.1f}" cy="{y:.1f}" r="{radius * scale:.1f}"/>')
+    hysteresis = (regions.outer + regions.hysteresis) * scale
+    parts.append(f'<circle class="hysteresis" fill="none" cx="{x:.1f}" cy="{y:.1f}" r="{hysteresis:.1f}"/>')
+    parts.append(_text(x, y + 5, "AT", "name"))
+    widths = (("AT", 0.0, regions.atomistic), ("Δ", regions.atomistic, regions.outer), ("reservoir", regions.outer, regions.reach))
+    left = x + _RADIUS + 40.0
+    for row, (name, start, stop) in enumerate(widths):
+        text = f"{name}: {start:.4g} to {stop:.4g} Å from the centre" + (" and beyond" if name == "reservoir" else "")
+        line = f'<text class="note" x="{left + 22:.1f}" y="{_MARGIN + 54 + 34 * row:.1f}">{text}</text>'
+        parts.append(f'<rect class="r{row}" x="{left:.1f}" y="{_MARGIN + 40 + 34 * row:.1f}" width="16" height="16"/>{line}')
+    shape = _SHAPES.get(regions.name, regions.name)
+    text = (
+        f"{shape}, a section to scale: the atomistic region AT has a radius of {regions.atomistic:.4g} Å, "
+        f"the transition layer around it is {regions.transition:.4g} Å thick, the reservoir is the rest of the box. Dashed: a molecule "
+        f"that has entered leaves only {regions.hysteresis:.4g} Å further out. Coupling: {coupling}."
+    )
+    head = f'<title id="{prefix}-title">Regions of the box</title><desc id="{prefix}-desc">{text}</desc>'
+    names, box = f"{prefix}-title {prefix}-desc", f"0 0 {_WIDTH:.0f} {side + 2 * _MARGIN:.0f}"
+    return f'<svg class="layout" role="img" aria-labelledby="{names}" viewBox="{box}">{head}{"".join(parts)}</svg>'
 
 
 def _description(regions: Regions, coupling: str, reservoir: float, prefix: str) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from halocline import registry
 from halocline.adress.coupling.base import Coupling
+from halocline.adress.coupling.make import make_coupling
 from halocline.adress.regions import BoolArray, Regions
 from halocline.adress.thermodynamic_force import ThermodynamicForce
 from halocline.config.study import Study
@@ -19,31 +20,43 @@ from halocline.datasets.frame import Frame
 from halocline.datasets.store import Dataset
 from halocline.dynamics.bulk import full_resolution
 from halocline.dynamics.checkpoint import CheckpointHook, has_checkpoint, read_checkpoint
-from halocline.dynamics.monitors import Monitor
+from halocline.dynamics.correlation import CorrelationHook, correlation_path
+from halocline.dynamics.monitors import HeatingMonitor, Monitor
 from halocline.dynamics.recording import RecordHook
+from halocline.dynamics.rigid_mover import MoverFactory
 from halocline.dynamics.simulation import Hook, Simulation, Thermostat
-from halocline.dynamics.start import quench
+from halocline.dynamics.start import quench, quench_rigid
 from halocline.files import hash_file, read_arrays, write_arrays
 from halocline.molecules.base import build_topology
 from halocline.potentials.base import Potential
 from halocline.potentials.intramolecular import Intramolecular
 from halocline.potentials.learned import LearnedAtoms, LearnedBeads
 from halocline.progress import Progress
+from halocline.stages._classical import classical_coarse, classical_fine, has_table, mover_factory, parameters_hash
+from halocline.stages._compensation import FILE as COMPENSATION
+from halocline.stages._compensation import freeze, is_compensated
 from halocline.stages.base import Context
 from halocline.state import State
 from halocline.systems.packing import composition, study_edges
 
 MONITOR_INTERVAL = 50
 """Steps between checks of a run's health."""
+CORRELATION_INTERVAL = 8.0
+"""fs between samples of time correlations; 250 of them make the longest lag of 2 ps."""
 
 
 def fine_of(context: Context) -> Potential:
-    """The atomistic model as a potential, with the force cap of the study."""
+    """The potential of full resolution, with the force cap of the study: the atomistic model, or the classical force field."""
+    if context.study.is_classical:
+        return classical_fine(context.study)
     return LearnedAtoms(context.file("train", "atomistic"), force_cap=context.study.dynamics.force_cap)
 
 
 def coarse_of(context: Context) -> Potential:
-    """The reservoir: learned beads and the terms within molecules, or the latter alone for tracers."""
+    """The reservoir: beads and the terms within flexible molecules, or the latter alone for tracers."""
+    if context.study.is_classical:
+        table = context.file("train", "coarse") if has_table(context.study) else None
+        return classical_coarse(context.study, table)
     within = Intramolecular(context.file("train", "atomistic"))
     if context.study.coupling.reservoir == "tracer":
         return within
@@ -52,8 +65,20 @@ def coarse_of(context: Context) -> Potential:
 
 def coupling_of(context: Context) -> Coupling:
     """The coupling of the open run, not yet bound."""
-    kind: type[Coupling] = registry.get("couplings", context.study.coupling.name, "coupling.name")
-    return kind(fine_of(context), coarse_of(context))
+    coupling = make_coupling(context.study.coupling, fine_of(context), coarse_of(context))
+    if is_compensated(context.study):
+        own = context.folder / COMPENSATION
+        freeze(coupling, own if own.exists() else context.file("calibrate", "compensation"))
+    return coupling
+
+
+def integrator_of(study: Study, points: bool = False) -> MoverFactory | None:
+    """What makes the integrator of a run; None for the one of flexible molecules that simulations have by themselves.
+
+    Args:
+        points: whether rigid molecules outside S1 move as mass points.
+    """
+    return mover_factory(study, points) if study.is_classical else None
 
 
 def regions_of(study: Study, interaction_range: float = 0.0) -> Regions:
@@ -100,9 +125,12 @@ def relaxed_box(context: Context) -> State:
     study, path = context.study, context.folder / "relaxed.npz"
     box = box_of(context)
     if not path.exists():
-        relaxed = quench(
-            box, fine_of(context), study.dynamics.timestep, study.system.temperature, study.system.seed, progress=context.progress
-        )
+        fine, make = fine_of(context), integrator_of(study)
+        arguments = (study.dynamics.timestep, study.system.temperature, study.system.seed)
+        if make is None:
+            relaxed = quench(box, fine, *arguments, progress=context.progress)
+        else:
+            relaxed = quench_rigid(box, fine, make, *arguments, progress=context.progress)
         assert relaxed.velocities is not None
         write_arrays(path, positions=relaxed.positions, velocities=relaxed.velocities)
     arrays = read_arrays(path)
@@ -112,13 +140,16 @@ def relaxed_box(context: Context) -> State:
 def force_settings(context: Context) -> dict[str, Any]:
     """Everything that a thermodynamic force belongs to: another value of any of these needs another force."""
     study = context.study
-    models = {"atomistic": hash_file(context.file("train", "atomistic"))}
-    if study.coupling.reservoir == "model":
+    models = {"atomistic": parameters_hash(study) if study.is_classical else hash_file(context.file("train", "atomistic"))}
+    if study.coupling.reservoir != "tracer":
         models["coarse"] = hash_file(context.file("train", "coarse"))
     box = box_of(context)
     return {
         "coupling": study.coupling.name,
         "reservoir": study.coupling.reservoir,
+        "reservoir_steps": study.coupling.reservoir_steps,
+        "compensation": study.coupling.compensation if is_compensated(study) else "none",
+        "delta_weight": study.coupling.delta_weight,
         "friction": list(open_thermostat(study).friction),
         "force_cap": study.dynamics.force_cap,
         "timestep": study.dynamics.timestep,
@@ -150,7 +181,15 @@ def run_recorded(
     steps, every = steps_of(study, length), steps_of(study, study.dynamics.record)
     checkpoint = folder / f"{name}.npz"
     recorder = RecordHook(record, every, density_of(simulation.initial), steps // every)
-    last: list[Hook] = [Monitor(MONITOR_INTERVAL), recorder, CheckpointHook(checkpoint, steps_of(study, study.dynamics.checkpoint))]
+    heating = HeatingMonitor(study.dynamics.heating, steps_of(study, study.dynamics.heating_time), checkpoint)
+    correlation = CorrelationHook(correlation_path(record), steps_of(study, CORRELATION_INTERVAL), study.dynamics.timestep)
+    last: list[Hook] = [
+        Monitor(MONITOR_INTERVAL),
+        recorder,
+        correlation,
+        heating,
+        CheckpointHook(checkpoint, steps_of(study, study.dynamics.checkpoint)),
+    ]
     simulation.hooks += last
     first = simulation.steps
     if has_checkpoint(checkpoint):
@@ -159,6 +198,7 @@ def run_recorded(
     with progress.task(words, steps - first, simulation.steps - first) as bar:
         simulation.run(steps, bar)
     recorder.close()
+    correlation.close()
     return (steps - resumed) / (time.perf_counter() - begun) if steps > resumed else math.nan
 
 
@@ -186,6 +226,7 @@ def run_full(context: Context, path: Path, length: float) -> Path:
         study.system.seed + 2,
         regions,
         equilibration=steps_of(study, study.dynamics.equilibration),
+        make_mover=integrator_of(study),
     )
     run_recorded(simulation, context.folder, path.stem, path, length, study, context.progress, "full-resolution run")
     return path
@@ -216,12 +257,17 @@ def read_open_start(path: Path) -> OpenStart:
 
 
 def open_simulation(
-    context: Context, start: State, inside: BoolArray | None, force: ThermodynamicForce, seed: int, hooks: list[Hook], equilibration: int
-) -> Simulation:
-    """The open system, bound and ready."""
-    coupling = coupling_of(context)
-    regions = regions_of(context.study, coupling.fine.interaction_range)
-    return Simulation(start, coupling, regions, open_thermostat(context.study), force, seed, "open", inside, hooks, equilibration)
+    context: Context, start: State, inside: BoolArray | None, force: ThermodynamicForce, seed: int, hooks: list[Hook], equilibration: int,
+    coupling: Coupling | None = None,
+) -> Simulation:  # fmt: skip
+    """The open system, bound and ready; ``coupling`` unless it is that of the study."""
+    coupling = coupling_of(context) if coupling is None else coupling
+    regions, thermostat = regions_of(context.study, coupling.fine.interaction_range), open_thermostat(context.study)
+    make = integrator_of(context.study, coupling.coarse.centres_only and not coupling.sees_outside)
+    mover = make(start, thermostat.timestep, thermostat.temperature, seed) if make else None
+    every = context.study.coupling.reservoir_steps
+    arguments = (start, coupling, regions, thermostat, force, seed, "open", inside, hooks, equilibration)
+    return Simulation(*arguments, integrator=mover, reservoir_steps=every)
 
 
 def run_open(context: Context, start: OpenStart, force: ThermodynamicForce, path: Path, hooks: list[Hook]) -> tuple[Simulation, float]:

@@ -35,6 +35,15 @@ class Context:
         return self.inputs[stage] / self.results[stage].files[role]
 
 
+LEARNED_ONLY = ("label", "inspect")
+"""Stages of a study that trains its atomistic model; with a classical force field there is nothing to label."""
+
+
+def has_stage(study: Study, name: str) -> bool:
+    """Whether a stage is part of the road of a study."""
+    return not (study.is_classical and name in LEARNED_ONLY)
+
+
 @dataclass(frozen=True)
 class Cost:
     """Rough cost of a stage on one core, for ``halocline check``."""
@@ -48,12 +57,13 @@ class Stage(ABC):
 
     Attributes:
         name: the verb.
-        needs: stages whose results it reads; their output hashes are part of its own input hash.
+        needs: stages whose results it reads; their output hashes are part of its own input hash. See :meth:`needs_of`.
         uses: sections (``dynamics``) and keys (``dynamics.timestep``) of the study file that it depends on; a change elsewhere
             does not make it run again.
         version: raise it when the same inputs give other results, so that old folders are not taken for current.
         needs_prefetch: stages whose results :meth:`prefetch` reads; empty for a stage without one.
         uses_prefetch: sections and keys that :meth:`prefetch` depends on; empty for all of ``uses``.
+        uses_classical: what takes the place of ``uses`` in a study with a classical force field; empty for the same.
     """
 
     name: ClassVar[str]
@@ -62,6 +72,21 @@ class Stage(ABC):
     version: ClassVar[int] = 1
     needs_prefetch: ClassVar[tuple[str, ...]] = ()
     uses_prefetch: ClassVar[tuple[str, ...]] = ()
+    uses_classical: ClassVar[tuple[str, ...]] = ()
+
+    def needs_of(self, study: Study) -> tuple[str, ...]:
+        """Those of :attr:`needs` that this study has."""
+        return tuple(name for name in self.needs if has_stage(study, name))
+
+    def uses_of(self, study: Study) -> tuple[str, ...]:
+        """What it depends on in this study."""
+        return self.uses_classical or self.uses if study.is_classical else self.uses
+
+    def prefetch_of(self, study: Study) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Stages and settings that :meth:`prefetch` depends on in this study; those of :meth:`run` where nothing is stated."""
+        uses = self.uses_prefetch or self.uses_of(study)
+        more = ("force_field",) if self.uses_prefetch and study.is_classical else ()
+        return self.needs_prefetch or self.needs_of(study), (*uses, *more)
 
     @abstractmethod
     def run(self, context: Context) -> StageResult:

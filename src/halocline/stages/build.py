@@ -18,6 +18,7 @@ from halocline.execute.pool import run_tasks
 from halocline.files import hash_data, read_arrays, write_arrays
 from halocline.molecules.base import build_topology
 from halocline.results import Number, StageResult, Table
+from halocline.stages._classical import box_equilibration, build_box
 from halocline.stages.base import Context, Cost, Stage
 from halocline.state import State
 from halocline.systems.classical import ClassicalRun, run_classical
@@ -134,9 +135,12 @@ class BuildStage(Stage):
 
     name = "build"
     uses = ("system", "dataset")
+    uses_classical = ("system", "dynamics.equilibration")
 
     def run(self, context: Context) -> StageResult:
         study, folder = context.study, context.folder
+        if study.is_classical:
+            return _build_classical(context)
         box, trajectories = plan_box(study), plan_trajectories(study)
         runs = folder / "trajectories"
         runs.mkdir(parents=True, exist_ok=True)
@@ -150,9 +154,24 @@ class BuildStage(Stage):
         return _describe(box, box_frame.state, trajectories, states, frames, files)
 
     def cost(self, study: Study) -> Cost:
+        if study.is_classical:
+            atoms = build_topology(composition(study.system.molecules)).n_atoms
+            return Cost(atoms * box_equilibration(study) * CPU_SECONDS, "classical dynamics of the simulated box")
         plans = [plan_box(study), *plan_trajectories(study)]
         seconds = sum(_atom_steps(plan) for plan in plans) * CPU_SECONDS
         return Cost(seconds, f"classical dynamics of {len(plans) - 1} small boxes and of the simulated one")
+
+
+def _build_classical(context: Context) -> StageResult:
+    """The simulated box alone; a study with a classical force field has nothing to label."""
+    study, path = context.study, context.folder / "box.h5"
+    with context.progress.task("box", 1) as bar:
+        state = build_box(study, plan_box(study).seed)
+        bar.advance()
+    _write(path, [Frame(state, trajectory="box", source=_source(plan_box(study)))])
+    numbers = [Number("molecules in the box", float(state.topology.n_molecules)), Number("atoms in the box", float(state.topology.n_atoms))]
+    edges = " x ".join(f"{edge:.2f}" for edge in state.edges)
+    return StageResult(f"A box of {state.topology.n_molecules} molecules, {edges} A.", numbers, files={"box": path.name})
 
 
 def label_candidates(trajectories: Sequence[Trajectory], states: dict[str, list[State]], droplets: float, seed: int) -> list[Frame]:

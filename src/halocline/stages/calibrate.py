@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from halocline.adress.regions import BoolArray, Regions
+from halocline.adress.coupling.make import make_coupling
+from halocline.adress.force_start import start_from_file
+from halocline.adress.regions import Regions
 from halocline.adress.thermodynamic_force import ThermodynamicForce
 from halocline.config.study import Study
 from halocline.dynamics.bulk import BulkResult, bulk_pressure
-from halocline.dynamics.calibration import Calibration, CalibrationSettings, Window, calibrate
+from halocline.dynamics.calibration import Calibration, calibrate
+from halocline.dynamics.calibration_runs import WindowTask
+from halocline.dynamics.calibration_windows import CalibrationSettings, Window
+from halocline.dynamics.heat_ledger import needed_friction
 from halocline.dynamics.monitors import Monitor
 from halocline.dynamics.simulation import Hook, Simulation
+from halocline.errors import UserError
 from halocline.files import read_arrays, write_arrays
 from halocline.potentials.base import Potential
-from halocline.results import Figure, Number, Series, StageResult, Table
+from halocline.progress import Silent
+from halocline.results import Number, StageResult, Table
 from halocline.stages._assembly import (
     MONITOR_INTERVAL,
     OpenStart,
@@ -26,12 +35,19 @@ from halocline.stages._assembly import (
     density_of,
     fine_of,
     force_settings,
+    integrator_of,
     open_simulation,
     regions_of,
     relaxed_box,
     steps_of,
     write_open_start,
 )
+from halocline.stages._calibration_figures import convergence_figure, force_figure, integral_figure, profile_figure
+from halocline.stages._classical import step_seconds
+from halocline.stages._compensation import FILE as COMPENSATION
+from halocline.stages._compensation import balance, integrate_compensation, is_compensated, measure_compensation
+from halocline.stages._compensation import figure as compensation_figure
+from halocline.stages._compensation import numbers as compensation_numbers
 from halocline.stages.base import Context, Cost, Stage
 from halocline.state import State
 from halocline.topology import FloatArray
@@ -39,6 +55,8 @@ from halocline.units import BAR, KILOJOULE_PER_MOLE, thermal_energy
 
 SAMPLE = 20.0
 """fs between samples of the density."""
+REPLICA_SEED = 100_000
+"""Distance between the seeds of replicas."""
 ATOM_STEP = 25e-6
 """CPU seconds of an atom and step of the open system, for the estimate."""
 LARGEST_TENSION = 1000.0 * BAR
@@ -62,31 +80,41 @@ class CalibrateStage(Stage):
     name = "calibrate"
     needs = ("build", "train")
     uses = ("system", "regions", "coupling", "dynamics", "calibration")
+    version = 2
+    uses_classical = ("force_field", *uses)
 
     def run(self, context: Context) -> StageResult:
         """Files: ``force`` (thermodynamic_force.json) and ``state`` (state.h5).
 
         Raises:
-            UserError: regions that do not fit, or a transition layer thinner than the reach of the atomistic model.
+            UserError: regions that do not fit, a transition layer thinner than the reach of the atomistic model, a start whose
+                table does not fit, or overlapping molecules.
             RunFailure: a run blew up; finished windows are kept.
         """
         study = context.study
         regions = regions_of(study, fine_of(context).interaction_range)
+        check_start(study)
         pressures, start = _bulk_runs(context)
-        force = warm_start(study, regions, start, pressures)
+        force, origin = first_force(study, regions, start, pressures)
         first = force.tables.copy()
-
-        def build(
-            force: ThermodynamicForce, state: State, inside: BoolArray | None, number: int, hooks: list[Hook], equilibration: int
-        ) -> Simulation:
-            seed = study.system.seed + 100 + number
-            return open_simulation(context, state, inside, force, seed, [Monitor(MONITOR_INTERVAL), *hooks], equilibration)
-
-        outcome = calibrate(build, start, regions, force, settings_of(study), context.folder, context.progress)
-        details = {"converged": outcome.converged, "windows": len(outcome.windows), "pressures": dataclasses.asdict(pressures)}
+        if is_compensated(study):
+            start = _compensate(context, start, force)
+        build = functools.partial(build_window, dataclasses.replace(context, progress=Silent()))
+        outcome = calibrate(build, start, regions, force, settings_of(study), context.folder, context.progress, study.execute.workers)
+        details = {
+            "converged": outcome.converged,
+            "limited by noise": outcome.limited_by_noise,
+            "windows": len(outcome.windows),
+            "pressures": dataclasses.asdict(pressures),
+            "origin": origin,
+        }
         outcome.force.save(context.folder / "thermodynamic_force.json", force_settings(context), details)
         write_open_start(context.folder / "state.h5", OpenStart(outcome.state, outcome.inside))
         result = _result(study, regions, outcome, pressures, first, density_of(start))
+        if is_compensated(study):
+            result.numbers += compensation_numbers(balance(context.folder, outcome))
+            result.figures.append(compensation_figure(context.folder))
+            result.files["compensation"] = COMPENSATION
         warning = tension_warning(pressures)
         if warning is not None:
             context.progress.log(f"warning: {warning}")
@@ -97,11 +125,30 @@ class CalibrateStage(Stage):
     def cost(self, study: Study) -> Cost:
         section = study.calibration
         molecules = sum(study.system.molecules.values())
-        time = 2 * section.bulk + section.iterations * section.window
-        return Cost(
-            steps_of(study, time) * 3 * molecules * ATOM_STEP,
-            f"two bulk runs of {section.bulk / 1e3:g} ps, at most {section.iterations} windows of {section.window / 1e3:g} ps",
-        )
+        step = step_seconds(study) if study.is_classical else 3 * molecules * ATOM_STEP
+        time = 2 * section.bulk + section.iterations * section.replicas * section.window
+        replicas = f", {section.replicas} replicas of each" if section.replicas > 1 else ""
+        words = f"two bulk runs of {section.bulk / 1e3:g} ps, at most {section.iterations} windows of {section.window / 1e3:g} ps{replicas}"
+        return Cost(steps_of(study, time) * step, words)
+
+
+def _compensate(context: Context, start: State, force: ThermodynamicForce) -> State:
+    """Measure the free-energy compensation, and start the calibration where that ended."""
+    study = context.study
+    if study.coupling.compensation == "kirkwood":
+        return integrate_compensation(study, start, fine_of(context), coarse_of(context), context.folder, context.progress)
+    section = study.coupling.model_copy(update={"compensation": "on-the-fly"})
+    coupling = make_coupling(section, fine_of(context), coarse_of(context))
+    simulation = open_simulation(context, start, None, force, study.system.seed + 50, [], 0, coupling)
+    window, every = steps_of(study, study.calibration.window), steps_of(study, study.dynamics.checkpoint)
+    return measure_compensation(simulation, window, context.folder, every, context.progress)
+
+
+def build_window(context: Context, task: WindowTask, hooks: list[Hook]) -> Simulation:
+    """The open system of one replica; importable, so that replicas can be built in other processes."""
+    seed = context.study.system.seed + 100 + task.number + REPLICA_SEED * task.replica
+    every: list[Hook] = [Monitor(MONITOR_INTERVAL), *hooks]
+    return open_simulation(context, task.start, task.inside, task.force, seed, every, task.discard)
 
 
 def tension_warning(pressures: Pressures) -> str | None:
@@ -131,18 +178,53 @@ def settings_of(study: Study) -> CalibrationSettings:
         section.compressibility,
         steps_of(study, SAMPLE),
         steps_of(study, study.dynamics.checkpoint),
+        section.replicas,
+        study.dynamics.heating,
+        steps_of(study, study.dynamics.heating_time),
+        followed_species(study),
     )
+
+
+def followed_species(study: Study) -> tuple[int, ...]:
+    """Indices of the species that the regions move with."""
+    return tuple(index for index, name in enumerate(study.system.molecules) if name == study.regions.follow)
+
+
+def first_force(study: Study, regions: Regions, start: State, pressures: Pressures) -> tuple[ThermodynamicForce, dict[str, Any]]:
+    """The first tables by ``calibration.start``, and where they come from.
+
+    Raises:
+        UserError: there is no such file, or its table does not fit.
+    """
+    if study.calibration.start == "pressure":
+        return warm_start(study, regions, start, pressures), {"start": "pressure"}
+    if study.calibration.start == "zero":
+        return _empty_force(study, regions, start), {"start": "zero"}
+    return start_from_file(Path(study.calibration.start), _empty_force(study, regions, start), regions)
+
+
+def check_start(study: Study) -> None:
+    """Refuse a start that does not exist, before any run."""
+    start = study.calibration.start
+    if start not in ("pressure", "zero") and not Path(start).is_file():
+        remedy = "Give 'pressure', 'zero' or the path of a thermodynamic_force.json, from the folder where halocline runs."
+        raise UserError(f"calibration.start is '{start}', and there is no such file", "study file: calibration.start", remedy)
+
+
+def _empty_force(study: Study, regions: Regions, start: State) -> ThermodynamicForce:
+    window = (regions.atomistic, regions.outer + study.calibration.margin)
+    return ThermodynamicForce(start.topology.species, regions.reach, study.calibration.bin, window)
 
 
 def warm_start(study: Study, regions: Regions, start: State, pressures: Pressures) -> ThermodynamicForce:
     """Tables whose integral balances the momentum flux of the two bulk liquids."""
-    margin = study.calibration.margin
-    window = (regions.atomistic, regions.outer + margin)
-    force = ThermodynamicForce(start.topology.species, regions.reach, study.calibration.bin, window)
+    margin, force = study.calibration.margin, _empty_force(study, regions, start)
     integral = (pressures.atomistic - pressures.reservoir) / density_of(start)
     # Without a margin the force acts inside the layer alone, and still needs a few bins to act in.
     reach = min(max(margin, 4.0 * force.width), 0.5 * regions.transition)
-    force.warm_start(np.full(len(force.species), integral), regions.outer - reach, regions.outer + margin)
+    integrals = np.full(len(force.species), integral)
+    integrals[list(followed_species(study))] = 0.0
+    force.warm_start(integrals, regions.outer - reach, regions.outer + margin)
     return force
 
 
@@ -174,6 +256,7 @@ def _bulk(context: Context, start: State, potential: Potential, name: str, words
             checkpoint=(context.folder / f"bulk-{name}-run.npz", steps_of(study, section.checkpoint)),
             progress=context.progress,
             description=words,
+            make_mover=integrator_of(study),
         )
         assert result.state.velocities is not None
         values = np.array([result.pressure, result.error, result.n_effective])
@@ -190,11 +273,13 @@ def _result(study: Study, regions: Regions, outcome: Calibration, pressures: Pre
     expected_error = math.hypot(pressures.atomistic_error, pressures.reservoir_error) / density
     tolerance = study.calibration.tolerance
     words = f"{100 * deviation:+.1f} ± {100 * error:.1f} %" if error < 1 else f"{100 * deviation:+.1f} % (error unknown, windows too short)"
-    state = "converged" if outcome.converged else "NOT converged"
+    state = "converged" if outcome.converged else "NOT converged (limited by noise)" if outcome.limited_by_noise else "NOT converged"
     summary = (
         f"thermodynamic force {state} after {len(outcome.windows)} windows: the largest density deviation is {words}, "
         f"tolerance {100 * tolerance:g} %"
     )
+    if outcome.limited_by_noise:
+        summary += "; no deviation is significant, longer windows (calibration.window, calibration.replicas) would decide"
     effective, unit = pressures.n_effective, KILOJOULE_PER_MOLE
     numbers = [
         Number("pressure of the atomistic model", pressures.atomistic / BAR, "bar", pressures.atomistic_error / BAR, effective),
@@ -208,55 +293,32 @@ def _result(study: Study, regions: Regions, outcome: Calibration, pressures: Pre
         Number("largest density deviation, last window", 100 * deviation, "%", 100 * error),
         Number("windows", len(outcome.windows)),
     ]
+    needed, words = friction_needed(study, last)
+    numbers += needed
+    summary += words
     figures = [
-        _profile_figure(outcome, regions),
-        _force_figure(outcome, first),
-        _convergence_figure(outcome.windows, tolerance),
-        _integral_figure(outcome, expected, expected_error),
+        profile_figure(outcome, regions),
+        force_figure(outcome, first),
+        convergence_figure(outcome.windows, tolerance),
+        integral_figure(outcome, expected, expected_error),
     ]
     return StageResult(summary, numbers, figures, files={"force": "thermodynamic_force.json", "state": "state.h5"})
 
 
-def _profile_figure(outcome: Calibration, regions: Regions) -> Figure:
-    centres, species = outcome.force.centres.tolist(), outcome.force.species
-    series = [
-        Series(f"{name}, {label} window", centres, window.density[kind], window.error[kind], "line" if label == "last" else "dashed")
-        for label, window in (("first", outcome.windows[0]), ("last", outcome.windows[-1]))
-        for kind, name in enumerate(species)
+def friction_needed(study: Study, window: Window) -> tuple[list[Number], str]:
+    """The friction that the heat of the last window asks for, and a warning where the study has less.
+
+    The accepted rise of the temperature is ``dynamics.heating``.
+    """
+    if not math.isfinite(window.power) or window.layer <= 0:
+        return [], ""
+    rise = study.dynamics.heating * study.system.temperature
+    needed, has = needed_friction(window.power, window.layer, rise), study.dynamics.friction_transition
+    numbers = [
+        Number("heating power of crossings, last window", 1e3 * window.power / KILOJOULE_PER_MOLE, "kJ/mol/ps"),
+        Number("friction needed in the transition layer", 1e3 * needed, "/ps"),
     ]
-    caption = f"AT ends at {regions.atomistic:g} A, the transition layer at {regions.outer:g} A. Both sides of the slab averaged."
-    return Figure("calibration-density", "Density during calibration", "distance from the centre (A)", "density / target", series, caption)
-
-
-def _force_figure(outcome: Calibration, first: FloatArray) -> Figure:
-    centres, species = outcome.force.centres.tolist(), outcome.force.species
-    series = [Series(f"{name}, warm start", centres, (1e3 * first[kind]).tolist(), None, "dashed") for kind, name in enumerate(species)]
-    series += [Series(f"{name}, calibrated", centres, (1e3 * outcome.force.tables[kind]).tolist()) for kind, name in enumerate(species)]
-    caption = "Force on a molecule, positive outwards. Its integral is a pressure difference per molecule, not a chemical potential."
-    return Figure("thermodynamic-force", "Thermodynamic force", "distance from the centre (A)", "force (meV/A)", series, caption)
-
-
-def _convergence_figure(windows: Sequence[Window], tolerance: float) -> Figure:
-    index = [float(number + 1) for number in range(len(windows))]
-    worst = 100 * np.array([window.worst() for window in windows])
-    core = 100 * np.array([(window.blocks[0][0], window.block_errors[0][0]) for window in windows])
-    series = [
-        Series("largest in AT and transition layer", index, np.abs(worst[:, 0]).tolist(), worst[:, 1].tolist(), "points"),
-        Series("AT", index, np.abs(core[:, 0]).tolist(), core[:, 1].tolist(), "points"),
-        Series("tolerance", [0.5, len(windows) + 0.5], [100 * tolerance] * 2, None, "dashed"),
-    ]
-    caption = "Deviation of the density from the target, by window: AT, and the worst of AT and 3 A blocks of the transition layer."
-    return Figure("calibration-convergence", "Convergence of the calibration", "window", "density deviation (%)", series, caption)
-
-
-def _integral_figure(outcome: Calibration, expected: float, error: float) -> Figure:
-    index = [float(number + 1) for number in range(len(outcome.windows))]
-    series = [
-        Series(name, index, [window.integral[kind] / KILOJOULE_PER_MOLE for window in outcome.windows], None, "points")
-        for kind, name in enumerate(outcome.force.species)
-    ]
-    ends = [0.5, len(index) + 0.5]
-    balance = [expected / KILOJOULE_PER_MOLE] * 2
-    series.append(Series("(P_AT - P_reservoir)/n from bulk runs", ends, balance, [error / KILOJOULE_PER_MOLE] * 2, "dashed"))
-    caption = "Momentum balance: the force towards AT, integrated, carries the pressure difference of the two liquids."
-    return Figure("calibration-integral", "Integral of the thermodynamic force", "window", "integral (kJ/mol)", series, caption)
+    if needed <= has:
+        return numbers, ""
+    what = f"the heat of crossings needs a friction of {1e3 * needed:.3g} /ps to stay within {rise:.3g} K, the transition layer has"
+    return numbers, f"; {what} {1e3 * has:.3g} /ps: raise dynamics.friction_transition"

@@ -13,6 +13,7 @@ from halocline.errors import UserError
 from halocline.labels import QUANTITIES
 from halocline.models.schnet import SchNet
 from halocline.reference.base import make_engine
+from halocline.stages._preflight_classical import preflight_classical
 from halocline.stages.build import plan_trajectories
 from halocline.systems.packing import study_edges
 from halocline.units import format_quantity
@@ -32,6 +33,8 @@ def preflight(study: Study, stages: Collection[str] | None = None) -> list[str]:
         UserError: with the key, the numbers and a remedy.
     """
     check_species(study)
+    if study.is_classical:
+        return preflight_classical(study)
     check_splits(study)
     check_dynamics(study)
     check_cutoffs(study)
@@ -267,7 +270,9 @@ def _region_notes(study: Study) -> list[str]:
 
 
 def label_counts(study: Study) -> list[dict[str, Any]]:
-    """What will be labelled: kind of frame, count and quantities."""
+    """What will be labelled: kind of frame, count and quantities; nothing with a classical force field."""
+    if study.is_classical:
+        return []
     dataset = study.dataset
     droplets = int(dataset.frames * dataset.droplets)
     rounds = study.active_learning.rounds * study.active_learning.frames

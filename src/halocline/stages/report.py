@@ -34,9 +34,10 @@ class ReportStage(Stage):
         """
         regions = regions_of(context.study)
         scene, note = _scene(context, regions)
-        results = {name: context.results[name] for name in self.needs if name in context.results}
+        names = self.needs_of(context.study)
+        results = {name: context.results[name] for name in names if name in context.results}
         results.update({name: result for name, result in context.results.items() if name not in results})
-        page = render(Content(context.study, results, self.needs, regions, _manifest(context), scene, note))
+        page = render(Content(context.study, results, names, regions, _manifest(context), scene, note))
         write_text(context.folder / _FILE, page)
         size = len(page.encode())
         verdict = answer([verdict for result in results.values() for verdict in result.verdicts])

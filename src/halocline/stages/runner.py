@@ -6,7 +6,7 @@ import importlib
 import resource
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -17,9 +17,10 @@ from halocline.files import hash_data, read_json, write_json
 from halocline.progress import Progress, Silent
 from halocline.provenance import describe, now
 from halocline.results import StageResult
-from halocline.stages.base import Context, Stage
+from halocline.stages.base import Context, Stage, has_stage
 from halocline.stages.prefetch import Prefetches
 from halocline.stages.run_folder import ORDER, Completed, RunFolder, disk_errors
+from halocline.systems.packing import composition
 
 StageState = Literal["finished", "partial", "outdated", "to do"]
 
@@ -42,20 +43,24 @@ def load_stages() -> dict[str, Stage]:
     return stages
 
 
-def required(stages: Mapping[str, Stage], target: str) -> list[str]:
-    """The target and everything it needs, in order.
+def required(stages: Mapping[str, Stage], target: str, study: Study) -> list[str]:
+    """The target and everything it needs in this study, in order.
 
     Raises:
-        UserError: no such stage.
+        UserError: no such stage, or none in this study.
     """
     if target not in stages:
         raise UserError(f"there is no stage '{target}'", "command line", f"Known: {', '.join(stages)}.")
+    if not has_stage(study, target):
+        what = f"a study with force_field.name: {study.force_field.name} has no stage '{target}'"
+        known = ", ".join(name for name in stages if has_stage(study, name))
+        raise UserError(what, "command line", f"Its stages: {known}.")
     wanted, queue = set(), [target]
     while queue:
         name = queue.pop()
         if name not in wanted:
             wanted.add(name)
-            queue.extend(stages[name].needs)
+            queue.extend(stages[name].needs_of(study))
     return [name for name in stages if name in wanted]
 
 
@@ -72,10 +77,10 @@ class Runner:
         """State of every stage on the way to the target (the last stage unless given); changes nothing."""
         steps: list[Step] = []
         known: dict[str, Completed] = {}
-        for name in required(self.stages, target or list(self.stages)[-1]):
+        for name in required(self.stages, target or list(self.stages)[-1], self.study):
             completed = self.folder.completed(name)
             current = None
-            if all(need in known for need in self.stages[name].needs):
+            if all(need in known for need in self.stages[name].needs_of(self.study)):
                 current = self._input_hash(name, known)
             if current and completed and completed.input_hash == current and not self.folder.damaged(name, completed):
                 known[name] = completed
@@ -93,7 +98,7 @@ class Runner:
             UserError: another process runs here, or a stage refuses its input.
             RunFailure: a stage failed; everything finished and every partial result is kept.
         """
-        names = required(self.stages, target)
+        names = required(self.stages, target, self.study)
         with self.folder.lock():
             self.folder.event("run started", target=target, study=self.study.study)
             with disk_errors(self.folder.path):
@@ -123,6 +128,8 @@ class Runner:
         for name in uses:
             section, _, key = name.partition(".")
             settings[name] = values[section][key] if key else values[section]
+        if self.study.is_classical and "system" in settings:
+            settings["parameters"] = [asdict(molecule) for molecule, _ in composition(self.study.system.molecules)]
         return settings
 
     def _hash(self, name: str, needs: Sequence[str], uses: Sequence[str], outputs: Mapping[str, Completed]) -> str:
@@ -131,12 +138,11 @@ class Runner:
 
     def _input_hash(self, name: str, outputs: Mapping[str, Completed]) -> str:
         stage = self.stages[name]
-        return self._hash(name, stage.needs, stage.uses, outputs)
+        return self._hash(name, stage.needs_of(self.study), stage.uses_of(self.study), outputs)
 
     def _keeps(self, name: str, outputs: Mapping[str, Completed]) -> str:
         """Hash that partial work in the folder belongs to: what was prefetched stays valid when only later needs change."""
-        stage = self.stages[name]
-        return self._hash(name, stage.needs_prefetch or stage.needs, stage.uses_prefetch or stage.uses, outputs)
+        return self._hash(name, *self.stages[name].prefetch_of(self.study), outputs)
 
     def _bring_up_to_date(self, name: str, prefetches: Prefetches) -> Completed:
         input_hash = self._input_hash(name, self.done)
@@ -182,7 +188,7 @@ class Runner:
 
     def context(self, name: str, needs: Sequence[str] | None = None) -> Context:
         """What a stage may use; the stages it needs must be done."""
-        needs = self.stages[name].needs if needs is None else needs
+        needs = self.stages[name].needs_of(self.study) if needs is None else needs
         inputs = {need: self.folder.stage(need) for need in needs}
         results = {need: self.done[need].result for need in needs}
         return Context(self.study, self.folder.stage(name), inputs, results, self.progress)
@@ -218,7 +224,7 @@ class Runner:
             if not ready or prefetches.started(name) or self.study.execute.workers < 2:
                 continue
             # Nothing to gain when every other need is done as well: the stage itself is next.
-            if all(need in self.done for need in stage.needs) or self._already_complete(name):
+            if all(need in self.done for need in stage.needs_of(self.study)) or self._already_complete(name):
                 continue
             with disk_errors(self.folder.stage(name)):
                 self._prepare_folder(name)

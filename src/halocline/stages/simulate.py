@@ -17,8 +17,10 @@ from halocline.dynamics.recording import TemperatureHook
 from halocline.dynamics.statistics import mean_and_error
 from halocline.dynamics.trajectory import write_trajectory
 from halocline.files import read_json, write_json
+from halocline.observables.geometry import mean_shell_volumes
 from halocline.results import Figure, Number, Series, StageResult
 from halocline.stages._assembly import density_of, force_settings, read_open_start, run_open, steps_of
+from halocline.stages._classical import step_seconds
 from halocline.stages.base import Context, Cost, Stage
 from halocline.topology import FloatArray
 from halocline.units import KILOJOULE_PER_MOLE
@@ -37,6 +39,7 @@ class SimulateStage(Stage):
     name = "simulate"
     needs = ("build", "train", "calibrate")
     uses = ("system", "regions", "coupling", "dynamics")
+    uses_classical = ("force_field", *uses)
 
     def run(self, context: Context) -> StageResult:
         """Files: ``record`` (record.h5), ``trajectory`` (open.xtc), ``structure`` (open.pdb).
@@ -61,7 +64,7 @@ class SimulateStage(Stage):
                 _temperature_figure(profile, study.system.temperature),
                 _ledger_figure(books),
             ]
-            numbers = _numbers(record, books, simulation.ledger, simulation.regions)
+            numbers = _numbers(record, books, simulation.ledger)
         numbers.append(Number("speed", speed, "steps/s"))
         files = {"record": "record.h5", "trajectory": "open.xtc", "structure": "open.pdb"}
         return StageResult(_summary(study, numbers, simulation.ledger), numbers, figures, files=files)
@@ -70,7 +73,8 @@ class SimulateStage(Stage):
         section = study.dynamics
         steps = steps_of(study, section.length + section.equilibration)
         molecules = sum(study.system.molecules.values())
-        return Cost(steps * 3 * molecules * ATOM_STEP, f"{steps} steps of {molecules} molecules")
+        step = step_seconds(study) if study.is_classical else 3 * molecules * ATOM_STEP
+        return Cost(steps * step, f"{steps} steps of {molecules} molecules")
 
 
 @dataclass(frozen=True)
@@ -101,11 +105,11 @@ def _read_books(record: Record, ledger: HeatLedger, study: Study) -> _Books:
 def _density(record: Record, edges: FloatArray, target: float) -> FloatArray:
     """(n_bins, 2) density relative to the target, and its error."""
     counts = np.array([np.histogram(snapshot.distance, edges)[0] for snapshot in record])
-    expected = target * record.regions.shell_volumes(edges, record.cell)
+    expected = target * mean_shell_volumes(record, edges)
     return np.array([mean_and_error(series)[:2] for series in counts.T]) / expected[:, None]
 
 
-def _numbers(record: Record, books: _Books, ledger: HeatLedger, regions: Regions) -> list[Number]:
+def _numbers(record: Record, books: _Books, ledger: HeatLedger) -> list[Number]:
     temperatures = record.column("temperature")
     length = len(record) * float(record.column("time")[0]) / 1e3
     numbers = []
@@ -115,7 +119,7 @@ def _numbers(record: Record, books: _Books, ledger: HeatLedger, regions: Regions
         numbers.append(Number(f"temperature, {name}", mean, "K", error, effective))
     in_core = record.regions.atomistic
     members = np.array([(snapshot.distance < in_core).sum() for snapshot in record])
-    volume = regions.volumes(record.cell)[0]
+    volume = float(mean_shell_volumes(record, np.array([0.0, in_core]))[0])
     mean, error, effective = mean_and_error(members / (record.density * volume))
     numbers.append(Number("density in AT / target", mean, "", error, effective))
     heat, heat_error = (value / KILOJOULE_PER_MOLE for value in ledger.heat_per_crossing())

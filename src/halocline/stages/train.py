@@ -19,6 +19,7 @@ from halocline.progress import Progress
 from halocline.results import Figure, Number, StageResult, Table
 from halocline.stages._active_learning import Round, run_round, split_round
 from halocline.stages._coarse import bead_frames, judge_structure, run_beads
+from halocline.stages._reservoir import prepare_reservoir, reservoir_cost
 from halocline.stages.base import Context, Cost, Stage
 from halocline.stages.label import box_seconds
 from halocline.training.beads import train_beads
@@ -42,6 +43,10 @@ class TrainStage(Stage):
         *("system", "reference", "dataset", "active_learning", "model", "multipole_model", "coarse_model"),
         *("dynamics.timestep", "dynamics.friction_transition", "dynamics.friction_reference"),
     )
+    uses_classical = (
+        *("system", "force_field", "coarse_table", "coupling.reservoir"),
+        *("dynamics.timestep", "dynamics.friction_reference", "dynamics.force_cap"),
+    )
 
     def run(self, context: Context) -> StageResult:
         """Train all models; files ``atomistic``, ``multipoles``, ``coarse`` and the grown ``dataset``.
@@ -50,6 +55,8 @@ class TrainStage(Stage):
             RunFailure: a training diverges, or no model trajectory survives.
         """
         study, folder = context.study, context.folder
+        if study.is_classical:
+            return prepare_reservoir(context)
         frames, split = list(Dataset.open(context.file("label", "boxes"))), read_json(context.file("inspect", "split"))
         model, rounds, learned, parts = _atomistic(study, folder, frames, split, context.progress)
         multipoles, multipole_parts = _multipoles(context)
@@ -68,7 +75,9 @@ class TrainStage(Stage):
         return result
 
     def cost(self, study: Study) -> Cost:
-        """Budgets of the trainings, labels of the rounds, and the teacher run."""
+        """Budgets of the trainings, labels of the rounds, and the teacher run; what a tabulated reservoir takes."""
+        if study.is_classical:
+            return reservoir_cost(study)
         rounds = study.active_learning.rounds
         training = study.model.budget * (1 + 0.5 * rounds) + study.multipole_model.budget + study.coarse_model.budget
         atoms = 3 * sum(study.system.molecules.values())

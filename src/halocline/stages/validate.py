@@ -6,15 +6,19 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from halocline import registry
+from halocline.adress.thermodynamic_force import ThermodynamicForce
 from halocline.config.study import Study
 from halocline.consistency.check import Check, Verdict
+from halocline.dynamics.correlation import correlation_path
 from halocline.dynamics.record import Record
 from halocline.errors import RunFailure
 from halocline.files import hash_data, hash_file
 from halocline.observables.base import Observable, Setting
+from halocline.observables.pressure import SitePairs
 from halocline.progress import Progress
 from halocline.results import Figure, Number, StageResult, Table
 from halocline.stages._assembly import coupling_of, run_full, steps_of
+from halocline.stages._classical import step_seconds
 from halocline.stages._force_checks import model_against_quantum, resolution_error
 from halocline.stages.base import Context, Cost, Stage
 
@@ -31,6 +35,7 @@ class ValidateStage(Stage):
     name = "validate"
     needs = ("build", "label", "train", "calibrate", "simulate")
     uses = ("system", "regions", "coupling", "dynamics", "validation")
+    uses_classical = ("force_field", *uses)
     needs_prefetch = ("build", "train")
     # A changed tolerance or open run leaves the reference run valid.
     uses_prefetch = (
@@ -55,18 +60,18 @@ class ValidateStage(Stage):
             surface, surface_figures = resolution_error(coupling_of(context), record, context.progress)
         claims = [claim for mine, theirs in observed.values() for claim in mine.compare(theirs) if claim]
         verdicts = [Check.of(claim).verdict(length) for claim in [*claims, surface]]
-        verdicts.append(model_against_quantum(context.results.get("train"), context.study.validation.forces))
+        if not context.study.is_classical:
+            verdicts.append(model_against_quantum(context.results.get("train"), context.study.validation.forces))
         figures = [figure for mine, theirs in observed.values() for figure in mine.figures(theirs)] + surface_figures
         return assemble(verdicts, observed, figures)
 
     def cost(self, study: Study) -> Cost:
         atoms = sum(count * registry.get("molecules", name).n_atoms for name, count in study.system.molecules.items())
+        step = step_seconds(study) if study.is_classical else atoms * _ATOM_STEP
         dynamics, reference = study.dynamics, study.validation.reference
         steps = (reference + dynamics.equilibration) / dynamics.timestep
         rows = (reference + dynamics.length) / dynamics.record
-        return Cost(
-            steps * atoms * _ATOM_STEP + rows * _SNAPSHOT, f"{steps:.0f} steps of {atoms} atoms at full resolution, {rows:.0f} frames"
-        )
+        return Cost(steps * step + rows * _SNAPSHOT, f"{steps:.0f} steps of {atoms} atoms at full resolution, {rows:.0f} frames")
 
 
 def run_reference(context: Context) -> Path:
@@ -96,13 +101,19 @@ def observe_both(context: Context, opened: Path, reference: Path) -> dict[str, t
     multipoles = context.file("train", "multipoles") if has_model else None
     tracers = context.study.coupling.reservoir == "tracer"
     kinds: dict[str, type[Observable]] = {name: entry.value for name, entry in registry.available("observables").items()}
+    force = ThermodynamicForce.load(context.file("calibrate", "force")) if "calibrate" in context.results else None
+    fine = coupling_of(context).fine
+    if context.study.is_classical:
+        kinds.pop("molecular")  # there is no model of molecular properties
     measured = []
     with Record.open(opened) as open_record:
         for path in (opened, reference):
             with Record.open(path) as record:
                 if len(record) == 0:
                     raise RunFailure("the record holds no configuration", str(path), "Run the stage that makes it with a longer length.")
-                setting = Setting.of(record, context.study.validation, tracers, multipoles, open_record.regions)
+                if isinstance(fine, SitePairs):
+                    fine.bind(record.topology, record.cell)
+                setting = Setting.of(record, context.study.validation, tracers, multipoles, open_record.regions, fine, force)
                 cache = context.folder / "observables"
                 measured.append(observe(record, {name: kind(setting) for name, kind in kinds.items()}, cache, context.progress))
     return {name: (measured[0][name], measured[1][name]) for name in kinds}
@@ -131,7 +142,9 @@ def _key(record: Record, observable: Observable) -> str:
     """Of everything that decides what an observable stores: the record, its regions, the model, the version of the code."""
     setting = observable.setting
     model = None if setting.multipoles is None else hash_file(setting.multipoles)
-    parts = [hash_file(record.path), setting.regions.to_json(), model, observable.version, type(observable).__module__]
+    beside = correlation_path(record.path)
+    others = [hash_file(beside) if beside.is_file() else None, setting.force.tables if setting.force else None]
+    parts = [hash_file(record.path), *others, setting.regions.to_json(), model, observable.version, type(observable).__module__]
     return hash_data(parts)
 
 

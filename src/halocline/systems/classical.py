@@ -115,7 +115,8 @@ def classical_system(state: State, species: Composition, rigidity: float = 0.0) 
             first += molecule.n_atoms
     if state.periodic:
         system.setDefaultPeriodicBoxVectors(*(state.cell / 10.0))
-        _set_cutoff(nonbonded, state.edges)
+        charged = any(atom.charge != 0.0 for molecule, _ in species for atom in molecule.nonbonded)
+        _set_cutoff(nonbonded, state.edges, charged)
     else:
         nonbonded.setNonbondedMethod(openmm.NonbondedForce.NoCutoff)
     for force in (bonds, angles, nonbonded):
@@ -123,13 +124,13 @@ def classical_system(state: State, species: Composition, rigidity: float = 0.0) 
     return system
 
 
-def _set_cutoff(nonbonded: openmm.NonbondedForce, edges: FloatArray) -> None:
+def _set_cutoff(nonbonded: openmm.NonbondedForce, edges: FloatArray, charged: bool) -> None:
     """Particle-mesh Ewald is right at any real-space cutoff, so tiny boxes only shorten Lennard-Jones."""
     if edges.min() < SMALLEST_EDGE:
         box = " x ".join(f"{edge:.2f}" for edge in edges)
         raise UserError(f"the box of {box} A is too small for classical dynamics", "dataset.molecules", "Use more molecules.")
     cutoff = min(LARGEST_CUTOFF, 0.495 * float(edges.min()))
-    nonbonded.setNonbondedMethod(openmm.NonbondedForce.PME)
+    nonbonded.setNonbondedMethod(openmm.NonbondedForce.PME if charged else openmm.NonbondedForce.CutoffPeriodic)
     nonbonded.setCutoffDistance(cutoff / 10.0)
     nonbonded.setUseSwitchingFunction(True)
     nonbonded.setSwitchingDistance(0.9 * cutoff / 10.0)

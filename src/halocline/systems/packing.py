@@ -47,7 +47,9 @@ def box_mass(species: Composition) -> float:
 
 
 def study_edges(system: System) -> FloatArray:
-    """(3,) edges of the study's box, Å: its length along x and the square cross-section that gives its density."""
+    """(3,) edges of the study's box, Å: its length along x and the square cross-section that gives its density, or a cube."""
+    if system.cube:
+        return cube_edges(composition(system.molecules), system.density)
     area = box_mass(composition(system.molecules)) / (system.density * system.length)
     return np.array([system.length, math.sqrt(area), math.sqrt(area)])
 

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from halocline.adress.regions import Resolution
+from halocline.errors import UserError
 from halocline.potentials.base import Evaluation, Potential
 from halocline.topology import FloatArray, Topology
 
@@ -27,6 +28,7 @@ class Coupling(ABC):
         name: word used in study files.
         is_hamiltonian: whether forces are the gradient of the energy at fixed membership.
         conserves_momentum: whether the forces add up to zero where those of the potentials do.
+        sees_outside: whether molecules outside S1 feel the fine potential, so that their orientation matters.
         is_weighted: whether energy and forces depend on the smooth weights, and so on every move of the regions.
         depends_on_levels: whether molecules of AT and Δ are treated differently, so that crossings between them make the energy jump.
     """
@@ -35,6 +37,7 @@ class Coupling(ABC):
     summary: ClassVar[str] = ""
     is_hamiltonian: ClassVar[bool] = True
     conserves_momentum: ClassVar[bool] = True
+    sees_outside: ClassVar[bool] = False
     is_weighted: ClassVar[bool] = False
     depends_on_levels: bool = False
 
@@ -64,6 +67,23 @@ class Coupling(ABC):
         """
         new = self.evaluate(positions, resolution)
         return new, new.energy - old.energy
+
+    def evaluate_parts(
+        self, positions: FloatArray, resolution: Resolution, seldom: bool, moved: bool = True
+    ) -> tuple[Evaluation, Evaluation | None]:
+        """What changes fast, and the rest, which is only needed every few steps; together they are :meth:`evaluate`.
+
+        Args:
+            positions: (n_atoms, 3), Å.
+            resolution: as for :meth:`evaluate`.
+            seldom: whether the rest is wanted.
+            moved: False where the positions are those of the last call and the membership alone is new.
+
+        Raises:
+            UserError: the coupling cannot tell the parts.
+        """
+        remedy = "Set coupling.reservoir_steps to 1, or use coupling.name: subtractive."
+        raise UserError(f"the coupling '{self.name}' has no part that can be evaluated less often", "coupling.reservoir_steps", remedy)
 
     def missing_work(self, before: tuple[Resolution, Evaluation], after: tuple[Resolution, Evaluation]) -> float:
         """Change of the energy along one step, eV, that the forces are not the gradient of; zero where there is a Hamiltonian.

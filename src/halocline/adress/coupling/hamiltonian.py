@@ -40,6 +40,7 @@ class HamiltonianCoupling(TwoLevelCoupling):
     summary = "energies of molecules interpolated by smooth weights; energy conserved, momentum not; free-energy compensation"
     conserves_momentum = False
     is_weighted = True
+    sees_outside = True
     _fine_rule, _coarse_rule = "site", "site"
 
     def __init__(self, fine: Potential, coarse: Potential, compensation: str = "none") -> None:

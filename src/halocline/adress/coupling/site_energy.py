@@ -22,6 +22,7 @@ class SiteEnergyCoupling(TwoLevelCoupling):
 
     name = "site-energy"
     summary = "energies of molecules in full surroundings, fine in S1 and coarse outside; no surface; conserved between crossings"
+    sees_outside = True
     _fine_rule, _coarse_rule = "site", "site"
 
     def evaluate(self, positions: FloatArray, resolution: Resolution) -> Evaluation:

@@ -6,7 +6,7 @@ import copy
 
 import numpy as np
 
-from halocline.adress.coupling._two_level import add, flat
+from halocline.adress.coupling._two_level import Part, add, flat
 from halocline.adress.coupling.base import Coupling
 from halocline.adress.regions import BoolArray, Resolution
 from halocline.errors import UserError
@@ -27,14 +27,17 @@ class _Level:
     def potentials(self) -> list[Potential]:
         return [term for _, term in [*self.shell, *self.whole, *self.removed]]
 
-    def of_set(self, positions: FloatArray, members: BoolArray | None) -> list[tuple[float, Evaluation]]:
+    def of_set(self, positions: FloatArray, members: BoolArray | None) -> list[Part]:
         """E_k(S_k) of what is not a sum over molecules; ``members`` of S_k, None for everything."""
         return [(factor, term.evaluate(positions, members)) for factor, term in self.whole]
 
-    def of_shell(self, positions: FloatArray, members: BoolArray, inner: BoolArray) -> list[tuple[float, Evaluation]]:
-        """Sums over molecules of S_k outside S_{k-1}, and - E_k(S_{k-1}) of the rest."""
-        shell = [(factor, term.evaluate(positions, members & ~inner)) for factor, term in self.shell]
-        return shell + [(-factor, term.evaluate(positions, inner)) for factor, term in self.removed]
+    def of_removed(self, positions: FloatArray, inner: BoolArray) -> list[Part]:
+        """- E_k(S_{k-1}) of what is not a sum over molecules."""
+        return [(-factor, term.evaluate(positions, inner)) for factor, term in self.removed]
+
+    def of_shell(self, positions: FloatArray, members: BoolArray, inner: BoolArray) -> list[Part]:
+        """Sums over molecules, of the molecules of S_k outside S_{k-1}."""
+        return [(factor, term.evaluate(positions, members & ~inner)) for factor, term in self.shell]
 
 
 class SubtractiveCoupling(Coupling):
@@ -62,13 +65,27 @@ class SubtractiveCoupling(Coupling):
             potential.bind(topology, cell)
 
     def evaluate(self, positions: FloatArray, resolution: Resolution) -> Evaluation:
-        self._outermost: list[tuple[float, Evaluation]] | None = None
-        return self._combine(positions, resolution.inside)
+        self._outermost: list[Part] | None = None
+        return self._combine(positions, resolution)
 
     def change(self, positions: FloatArray, old: Evaluation, resolution: Resolution) -> tuple[Evaluation, float]:
         # The energy of everything does not know the membership: keep what evaluate() found at these positions.
-        new = self._combine(positions, resolution.inside)
+        new = self._combine(positions, resolution)
         return new, new.energy - old.energy
+
+    def evaluate_parts(
+        self, positions: FloatArray, resolution: Resolution, seldom: bool, moved: bool = True
+    ) -> tuple[Evaluation, Evaluation | None]:
+        """The rest is what the outermost potential adds, other than sums over molecules: the interactions of the reservoir."""
+        if moved:
+            self._outermost = None
+        sets = self._sets(resolution)
+        often = add(self._inner_levels(positions, sets))
+        if not seldom:
+            return often, None
+        parts = self._reservoir(positions, sets)
+        nothing = Evaluation(0.0, np.zeros_like(often.forces), None, np.zeros_like(often.capped))
+        return often, add([(1.0, nothing), *parts])
 
     def reset(self) -> None:
         for potential in self._potentials():
@@ -77,24 +94,36 @@ class SubtractiveCoupling(Coupling):
     def _potentials(self) -> list[Potential]:
         return [self.fine, *(potential for level in self._levels for potential in level.potentials())]
 
-    def _combine(self, positions: FloatArray, inside: BoolArray) -> Evaluation:
-        sets = list(np.atleast_2d(inside))
+    def _combine(self, positions: FloatArray, resolution: Resolution) -> Evaluation:
+        sets = self._sets(resolution)
+        return add([*self._inner_levels(positions, sets), *self._reservoir(positions, sets)])
+
+    def _sets(self, resolution: Resolution) -> list[BoolArray]:
+        """Members of S_0, S_1, ... from the innermost outwards, the last but one level included."""
+        sets = list(np.atleast_2d(resolution.inside))
         if len(sets) != len(self._levels):
             raise UserError(
                 f"{len(sets)} nested sets do not fit {len(self._levels) + 1} potentials",
                 "regions.inner",
                 f"Give {len(self._levels) - 1} interfaces in regions.inner.",
             )
+        return sets
+
+    def _inner_levels(self, positions: FloatArray, sets: list[BoolArray]) -> list[Part]:
+        """Every level but the outermost, and the sums over molecules of that one."""
         parts = [(1.0, self.fine.evaluate(positions, None if sets[0].all() else sets[0]))]
         for level, inner, members in zip(self._levels, sets, [*sets[1:], self._everything]):
             if inner.all():
                 break
-            is_last = level is self._levels[-1]
-            parts += self._of_everything(positions) if is_last else level.of_set(positions, members)
             parts += level.of_shell(positions, members, inner)
-        return add(parts)
+            if level is not self._levels[-1]:
+                parts += level.of_set(positions, members) + level.of_removed(positions, inner)
+        return parts
 
-    def _of_everything(self, positions: FloatArray) -> list[tuple[float, Evaluation]]:
+    def _reservoir(self, positions: FloatArray, sets: list[BoolArray]) -> list[Part]:
+        """Interactions of the outermost level: of everything, less those within the set it surrounds."""
+        if sets[-1].all():
+            return []
         if self._outermost is None:
             self._outermost = self._levels[-1].of_set(positions, None)
-        return self._outermost
+        return self._outermost + self._levels[-1].of_removed(positions, sets[-1])

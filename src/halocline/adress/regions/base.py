@@ -28,7 +28,9 @@ ATOMISTIC, TRANSITION, RESERVOIR = 0, 1, 2
 """Levels of a molecule: AT, Δ and reservoir."""
 LEVEL_NAMES = ("atomistic", "transition", "reservoir")
 
-Weighting = Literal["cosine", "smoothstep"]
+Weighting = Literal["cosine", "smoothstep", "steep"]
+_POWERS = {"cosine": 2, "steep": 7}
+"""Powers of the cosine. The seventh stays near zero over the outer half of Δ, where molecules from an ideal gas overlap."""
 
 
 class Regions(ABC):
@@ -42,13 +44,15 @@ class Regions(ABC):
         atomistic: distance at which AT ends, Å.
         transition: width of Δ, Å.
         hysteresis: Å.
-        weighting: shape of the smooth weight, "cosine" for cos^2 or "smoothstep" for the quintic polynomial.
+        weighting: shape of the smooth weight: "cosine" for cos^2, "steep" for cos^7, "smoothstep" for the quintic polynomial.
         inner: distances of the interfaces of a deeper stack, ascending, Å; empty for two levels.
         name: word used in study files.
+        mirrored: whether profiles continue symmetrically beyond distance zero and beyond :attr:`reach`.
     """
 
     name: ClassVar[str] = ""
     summary: ClassVar[str] = ""
+    mirrored: ClassVar[tuple[bool, bool]] = (True, False)
 
     atomistic: float
     transition: float
@@ -125,15 +129,17 @@ class Regions(ABC):
     def weight(self, distance: FloatArray) -> FloatArray:
         """(n,) smooth resolution: 1 in AT, falling through Δ, 0 beyond (J. Chem. Phys. 123, 224106 (2005))."""
         t = self._reduced(distance)
-        if self.weighting == "cosine":
-            return np.where(t < 1.0, np.cos(0.5 * math.pi * t) ** 2, 0.0)
+        if self.weighting in _POWERS:
+            return np.where(t < 1.0, np.cos(0.5 * math.pi * t) ** _POWERS[self.weighting], 0.0)
         return 1.0 - t**3 * (10.0 - 15.0 * t + 6.0 * t**2)
 
     def weight_slope(self, distance: FloatArray) -> FloatArray:
         """(n,) dw/dd, 1/Å."""
         t = self._reduced(distance)
-        if self.weighting == "cosine":
-            return np.where(t < 1.0, -0.5 * math.pi / self.transition * np.sin(math.pi * t), 0.0)
+        if self.weighting in _POWERS:
+            power, angle = _POWERS[self.weighting], 0.5 * math.pi * t
+            slope = -power * 0.5 * math.pi / self.transition * np.cos(angle) ** (power - 1) * np.sin(angle)
+            return np.where(t < 1.0, slope, 0.0)
         return -30.0 / self.transition * t**2 * (1.0 - t) ** 2
 
     def _reduced(self, distance: FloatArray) -> FloatArray:

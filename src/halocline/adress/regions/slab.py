@@ -22,6 +22,7 @@ class Slab(Regions):
 
     name = "slab"
     summary = "a slab perpendicular to x; widths are half-widths from its centre"
+    mirrored = (True, True)
 
     centre: float
     atomistic: float

@@ -52,20 +52,17 @@ class NeighbourList:
         cutoff: Å.
         edges: (3,) edges of the cell, Å.
         skin: Å.
+        margin: Å; sites about this near to a selected one are candidates as well, so that the coming and going at the
+            border of the selection does not cause a rebuild each time.
 
     Raises:
         UserError: an edge is shorter than twice the cut-off, so that the nearest image is not the only one.
     """
 
-    def __init__(self, cutoff: float, edges: FloatArray, skin: float = 1.0) -> None:
+    def __init__(self, cutoff: float, edges: FloatArray, skin: float = 1.0, margin: float = 0.0) -> None:
         edges = np.ascontiguousarray(edges, dtype=np.float64)
-        if edges.min() < 2 * cutoff:
-            raise UserError(
-                f"the shortest edge is {edges.min():.2f} A, less than twice the cut-off of {cutoff:.2f} A",
-                "cell",
-                "Make the box larger, or use a model with a shorter cut-off.",
-            )
-        self.cutoff, self.edges, self.skin = float(cutoff), edges, float(skin)
+        require_room(cutoff, edges)
+        self.cutoff, self.edges, self.skin, self.margin = float(cutoff), edges, float(skin), float(margin)
         self.builds = 0
         self.reset()
 
@@ -86,6 +83,35 @@ class NeighbourList:
         positions = np.ascontiguousarray(positions, dtype=np.float64)
         if selected is None:
             selected = np.ones(len(positions), dtype=np.bool_)
+        self._update(positions, selected)
+        sites, rows, start = self._sites, self._rows, self._pair_start
+        n_rows, n_pairs = _select(
+            positions, self.edges, self.cutoff, selected, self._start, self._neighbours,
+            self._wrapped, sites, rows, start, self._pair_neighbours, self._displacements, self._distances,
+        )  # fmt: skip
+        return PairList(
+            sites[:n_rows], start[: n_rows + 1], self._pair_neighbours[:n_pairs], self._displacements[:n_pairs], self._distances[:n_pairs]
+        )
+
+    def candidates(self, positions: FloatArray, selected: BoolArray) -> tuple[IntArray, RowArray]:
+        """Pairs of candidates, of which some are further apart than the cut-off and some are not selected.
+
+        Args:
+            positions: (n_sites, 3), Å, wrapped or not.
+            selected: (n_sites,) mask.
+
+        Returns:
+            (n_sites + 1,) starts, and the second sites of the pairs of site i in ``start[i]:start[i + 1]``, ascending and
+            larger than i.
+
+        Raises:
+            RunFailure: a position is not finite.
+        """
+        self._update(positions, selected)
+        return self._start, self._neighbours
+
+    def _update(self, positions: FloatArray, selected: BoolArray) -> None:
+        """Build the list anew where the old one is no longer complete."""
         if not np.isfinite(positions.sum()):
             site = int(np.argmin(np.isfinite(positions).all(axis=1)))
             raise RunFailure(
@@ -98,29 +124,23 @@ class NeighbourList:
             if verdict:
                 # A molecule that hovers at the border must not cause a rebuild each time it comes back.
                 self._build(positions, selected, selected | self._candidates if verdict == 2 else selected)
-        sites, rows, start = self._sites, self._rows, self._pair_start
-        n_rows, n_pairs = _select(
-            positions, self.edges, self.cutoff, selected, self._start, self._neighbours,
-            self._wrapped, sites, rows, start, self._pair_neighbours, self._displacements, self._distances,
-        )  # fmt: skip
-        return PairList(
-            sites[:n_rows], start[: n_rows + 1], self._pair_neighbours[:n_pairs], self._displacements[:n_pairs], self._distances[:n_pairs]
-        )
 
     def _build(self, positions: FloatArray, selected: BoolArray, candidates: BoolArray) -> None:
         n_sites = len(positions)
         reach = self.cutoff + self.skin
-        sites = np.flatnonzero(candidates)
         wrapped = positions - np.floor(positions / self.edges) * self.edges
+        if self.margin > 0 and not candidates.all():
+            candidates = candidates | beside(wrapped, selected, self.edges, self.margin)
+        sites = np.flatnonzero(candidates)
         n_cells = np.maximum(1, np.floor(self.edges / reach)).astype(np.int64)
         density = len(sites) / self.edges.prod()
         capacity = int(len(sites) * (2.5 * density * reach**3 + 8)) + 64
         while True:
             first, second = np.empty(capacity, dtype=np.int32), np.empty(capacity, dtype=np.int32)
             found = _find_pairs(wrapped, sites, self.edges, n_cells, reach, first, second)
-            if found <= capacity:
+            if found < capacity:
                 break
-            capacity = found
+            capacity = found + 1
         self._start, self._neighbours = _group_by_first(first[:found], second[:found], n_sites)
         self._reference, self._candidates = positions.copy(), candidates.copy()
         self._wrapped = np.empty((n_sites, 3))
@@ -131,6 +151,20 @@ class NeighbourList:
         self._pair_neighbours = np.empty(found + 1, dtype=np.int32)
         self._displacements, self._distances = np.empty((found + 1, 3)), np.empty(found + 1)
         self.builds += 1
+
+
+def require_room(cutoff: float, edges: FloatArray) -> None:
+    """Refuse a box in which the nearest image is not the only one within the cut-off.
+
+    Raises:
+        UserError: an edge is shorter than twice the cut-off.
+    """
+    if edges.min() < 2 * cutoff:
+        raise UserError(
+            f"the shortest edge is {edges.min():.2f} A, less than twice the cut-off of {cutoff:.2f} A",
+            "cell",
+            "Make the box larger, or use a model with a shorter cut-off.",
+        )
 
 
 @njit(cache=True, error_model="numpy")
@@ -153,10 +187,32 @@ def _is_stale(
 
 
 @njit(cache=True, error_model="numpy")
+def beside(wrapped: FloatArray, selected: BoolArray, edges: FloatArray, margin: float) -> BoolArray:
+    """Sites that share a cell of edge ``margin``, or the face, edge or corner of one, with a selected site."""
+    shape = np.maximum(1, np.floor(edges / margin)).astype(np.int64)
+    cells = np.minimum((wrapped / edges * shape).astype(np.int64), shape - 1)
+    near = np.zeros((shape[0], shape[1], shape[2]), dtype=np.bool_)
+    for site in range(len(wrapped)):
+        if selected[site]:
+            for dx in range(-1, 2):
+                for dy in range(-1, 2):
+                    for dz in range(-1, 2):
+                        x, y, z = (cells[site, 0] + dx) % shape[0], (cells[site, 1] + dy) % shape[1], (cells[site, 2] + dz) % shape[2]
+                        near[x, y, z] = True
+    beside = np.empty(len(wrapped), dtype=np.bool_)
+    for site in range(len(wrapped)):
+        beside[site] = near[cells[site, 0], cells[site, 1], cells[site, 2]]
+    return beside
+
+
+@njit(cache=True, error_model="numpy")
 def _find_pairs(
     wrapped: FloatArray, sites: IntArray, edges: FloatArray, n_cells: IntArray, reach: float, first: RowArray, second: RowArray
 ) -> int:
-    """Pairs first < second closer than ``reach``, ascending in second; returns how many there are, stored or not."""
+    """Pairs first < second closer than ``reach``, ascending in second; returns how many there are, stored or not.
+
+    They are all stored if there are fewer than places: the last place is scratch.
+    """
     nx, ny, nz = n_cells
     cell_of = np.empty(len(wrapped), dtype=np.int64)
     head = np.zeros(nx * ny * nz + 1, dtype=np.int64)
@@ -168,31 +224,33 @@ def _find_pairs(
         head[cell_of[site] + 1] += 1
     head = np.cumsum(head)
     fill = head[:-1].copy()
-    members = np.empty(len(sites), dtype=np.int64)
+    members, places = np.empty(len(sites), dtype=np.int64), np.empty((len(sites), 3))
     for site in sites:
-        members[fill[cell_of[site]]] = site
+        place = fill[cell_of[site]]
+        members[place] = site
+        for k in range(3):
+            places[place, k] = wrapped[site, k]
         fill[cell_of[site]] += 1
-    found, square_reach = 0, reach * reach
+    found, square_reach, last = 0, reach * reach, len(first) - 1
+    lx, ly, lz = edges
     for j in sites:
         z, y, x = cell_of[j] % nz, cell_of[j] // nz % ny, cell_of[j] // (ny * nz)
+        px, py, pz = wrapped[j]
         # With one or two cells along an axis every cell is a neighbour, and must be visited once.
         for dx in range(min(nx, 3)):
             for dy in range(min(ny, 3)):
                 for dz in range(min(nz, 3)):
                     other = (((x + dx + nx - 1) % nx) * ny + (y + dy + ny - 1) % ny) * nz + (z + dz + nz - 1) % nz
-                    for member in range(head[other], head[other + 1]):
+                    for member in range(np.uint64(head[other]), np.uint64(head[other + 1])):
                         i = members[member]
                         if i >= j:
                             break
-                        square = 0.0
-                        for k in range(3):
-                            d = abs(wrapped[j, k] - wrapped[i, k])
-                            d = min(d, edges[k] - d)
-                            square += d * d
-                        if square < square_reach:
-                            if found < len(first):
-                                first[found], second[found] = i, j
-                            found += 1
+                        ax, ay, az = abs(px - places[member, 0]), abs(py - places[member, 1]), abs(pz - places[member, 2])
+                        ax, ay, az = min(ax, lx - ax), min(ay, ly - ay), min(az, lz - az)
+                        # Written without a branch, which the processor could not predict: the next pair overwrites this one.
+                        place = np.uint64(min(found, last))
+                        first[place], second[place] = i, j
+                        found += int(ax * ax + ay * ay + az * az < square_reach)
     return found
 
 

@@ -8,10 +8,8 @@ approximation to that of the network. Features are single precision, distances, 
 from __future__ import annotations
 
 import math
-import threading
 from dataclasses import dataclass, field
 
-import numba
 import numpy as np
 
 from halocline.models.heads.energy import EnergyHead
@@ -21,12 +19,8 @@ from halocline.potentials.kernels import phases, weighted
 from halocline.potentials.kernels.dense import SingleArray
 from halocline.potentials.kernels.neighbours import PairList
 from halocline.potentials.kernels.tables import NetworkArrays, PriorArrays, network_arrays, prior_arrays
+from halocline.potentials.kernels.threads import one_caller, threads_for
 from halocline.topology import FloatArray, IntArray
-
-# OpenMP threads spin at the end of every phase: on a busy machine two of them were slower than one, work queues were not.
-# NUMBA_THREADING_LAYER still overrides this; a work queue takes one caller at a time, hence the lock.
-numba.config.THREADING_LAYER_PRIORITY = ["workqueue", "tbb", "omp"]  # type: ignore[attr-defined]
-_one_caller = threading.Lock()
 
 
 @dataclass
@@ -74,7 +68,7 @@ class SchNetKernel:
             molecules: (n_sites,) molecule of each site.
             weights: (n_sites,) of the energy of each site, or None for their plain sum.
         """
-        n_threads = max(1, min(numba.get_num_threads(), len(pairs.sites) // phases.BLOCK))
+        n_threads = threads_for(len(pairs.sites), phases.BLOCK)
         work = self._work_arrays(len(pairs.sites), len(pairs.distances), n_threads)
         listed = phases.Sites(pairs.sites, pairs.start, pairs.neighbours, pairs.displacements, pairs.distances, types, molecules)
         own = np.zeros(0)
@@ -90,7 +84,7 @@ class SchNetKernel:
         if n_threads == 1:
             phases.run(program, 0, 1, self.network, self.prior, listed, work)
         else:
-            with _one_caller:
+            with one_caller:
                 phases.run_parallel(program, n_threads, self.network, self.prior, listed, work)
 
     def _run_weighted(self, weights: FloatArray, n_threads: int, listed: phases.Sites, work: phases.Work) -> FloatArray:

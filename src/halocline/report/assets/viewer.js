@@ -88,8 +88,15 @@
     context.strokeStyle = colours.line;
     frame(context, [ex / 2, ey / 2, ez / 2], true, toPixel);
     context.setLineDash([4, 4]);
-    frame(context, [scene.atomistic, ey / 2, ez / 2], false, toPixel);
-    frame(context, [scene.outer, ey / 2, ez / 2], false, toPixel);
+    for (const radius of [scene.atomistic, scene.outer]) {
+      if (!scene.cores.length) frame(context, [radius, ey / 2, ez / 2], false, toPixel);
+      for (const core of scene.cores) {
+        const point = project(...core), [x, y] = toPixel(point);
+        context.beginPath();
+        context.arc(x, y, radius * unit * near(point[2]), 0, 2 * Math.PI);
+        context.stroke();
+      }
+    }
     context.setLineDash([]);
     for (let i = 0; i < count; i++) {
       const point = project(xyz[3 * i], xyz[3 * i + 1], xyz[3 * i + 2]);

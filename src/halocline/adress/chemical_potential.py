@@ -1,0 +1,210 @@
+"""What the forces of an open simulation say about chemical potentials, each part under its own name.
+
+mu_ex = f_ex + p_ex/n: the first part is work of turning the interaction on at fixed volume, the second the work against the
+pressure. An abrupt border with a thermodynamic force alone shows only the second one. Everything is per molecule, in eV, and
+molecules are never confused with electrons: none of this is a Fermi level.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from halocline.errors import RunFailure, UserError
+from halocline.results import Number
+from halocline.units import thermal_energy
+
+PRESSURE_TERM = "p_ex/n"
+ENERGY_TERM = "f_ex"
+TOTAL = "mu_ex"
+CURVATURE = 5.0
+"""Change of d mu/d ln n with ln n, relative: that of dense liquids, generously."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """A value and one standard error, eV; zero for an exact number."""
+
+    value: float
+    error: float = 0.0
+
+    def __add__(self, other: Term) -> Term:
+        """Sum of independent terms."""
+        return Term(self.value + other.value, math.hypot(self.error, other.error))
+
+    def __sub__(self, other: Term) -> Term:
+        return Term(self.value - other.value, math.hypot(self.error, other.error))
+
+    def number(self, name: str) -> Number:
+        return Number(name, self.value, "eV", self.error)
+
+
+ZERO = Term(0.0)
+
+
+@dataclass(frozen=True)
+class HamiltonianBalance:
+    """Chemical potential by the route of Hamiltonian AdResS.
+
+    Attributes:
+        compensation: DH(1) - DH(0), the free-energy compensation of a molecule in AT; with a Helmholtz compensation the
+            difference of f_ex between AT and the reservoir.
+        residual: integral of the remaining thermodynamic force from the reservoir into AT; with a Helmholtz compensation the
+            difference of p_ex/n.
+        reservoir: mu_ex of the reservoir potential at the reservoir's density, zero for an ideal gas.
+    """
+
+    compensation: Term
+    residual: Term
+    reservoir: Term = ZERO
+
+    @property
+    def difference(self) -> Term:
+        """mu_ex of AT minus mu_ex of the reservoir: independent of how it is split into compensation and force."""
+        return self.compensation + self.residual
+
+    @property
+    def total(self) -> Term:
+        """mu_ex of the liquid in AT, relative to the ideal gas at the same density."""
+        return self.difference + self.reservoir
+
+    def numbers(self) -> list[Number]:
+        """Each part by its name, and the sum."""
+        parts = [
+            self.compensation.number("free-energy compensation, AT - reservoir"),
+            self.residual.number("thermodynamic-force integral, AT - reservoir"),
+            self.difference.number("mu_ex, AT - reservoir"),
+        ]
+        if self.reservoir != ZERO:
+            parts.append(self.reservoir.number("mu_ex of the reservoir"))
+        return [*parts, self.total.number(TOTAL)]
+
+
+def pressure_term(inward_integral: Term, reservoir: Term = ZERO) -> Number:
+    """p_ex/n of the liquid from an abrupt border: this is a pressure, not a chemical potential.
+
+    n0 INT F_in dx = P_AT - P_reservoir, hence p_ex/n = INT F_in dx + p_ex/n of the reservoir (zero for tracers).
+
+    Args:
+        inward_integral: of the thermodynamic force, from the reservoir into AT.
+        reservoir: p_ex/n of the reservoir potential.
+    """
+    return (inward_integral + reservoir).number(PRESSURE_TERM)
+
+
+def pressure_per_molecule(pressure: Term, density: float, temperature: float) -> Term:
+    """p_ex/n = (p - n kT)/n in eV, from a pressure in eV/Å^3 and a number density in 1/Å^3."""
+    if density <= 0:
+        raise UserError(f"the density is {density}", "chemical potential", "Give molecules per cubic angstrom.")
+    return Term(pressure.value / density - thermal_energy(temperature), pressure.error / density)
+
+
+def helmholtz_term(chemical_potential: Term, pressure: Term) -> Number:
+    """f_ex = mu_ex - p_ex/n, from independent terms."""
+    return (chemical_potential - pressure).number(ENERGY_TERM)
+
+
+@dataclass(frozen=True)
+class DensitySolution:
+    """Density at which a liquid has a chemical potential.
+
+    Attributes:
+        density, error: molecules/Å^3.
+        slope: d mu/d ln n there, eV; kT / (n kT kappa_T) in the thermodynamic limit.
+        evaluations: (density, mu_ex, error) in the order in which they were made.
+    """
+
+    density: float
+    error: float
+    slope: float
+    evaluations: tuple[tuple[float, float, float], ...]
+
+
+def density_at_chemical_potential(
+    target: float,
+    function: Callable[[float], Term],
+    bracket: tuple[float, float],
+    temperature: float,
+    reference: float,
+    tolerance: float = 1e-3,
+    most_evaluations: int = 12,
+) -> DensitySolution:
+    """Density n at which mu(n) = kT ln(n/n_ref) + mu_ex(n) has a value.
+
+    mu is relative to the ideal gas of the same molecules at the density n_ref and the same temperature; the thermal wavelength
+    and everything within molecules cancel. The line that is followed is fitted to the last evaluations by their errors, so that
+    noise does not throw it about. With two phases the bracket decides which density is found. It ends when the uncertainty of
+    the function, or ``tolerance``, is larger than the next step.
+
+    Args:
+        target: mu, eV.
+        function: number density in 1/Å^3 -> mu_ex with its error, eV; evaluated anew each time.
+        bracket: densities between which the solution lies, 1/Å^3.
+        temperature: K.
+        reference: n_ref, 1/Å^3.
+        tolerance: relative, of the density.
+        most_evaluations: of the function.
+
+    Raises:
+        UserError: mu has the same side of the target at both ends of the bracket, by more than two errors.
+        RunFailure: no end within ``most_evaluations``.
+    """
+    low, high = bracket
+    if not 0 < low < high or reference <= 0:
+        found = f"the densities are {low:g} to {high:g}, reference {reference:g}"
+        raise UserError(found, "density at a chemical potential", "Give positive numbers, the smaller first.")
+    kT, points = thermal_energy(temperature), []
+
+    def residual(density: float) -> tuple[float, float, float]:
+        term = function(density)
+        points.append((density, term.value, term.error))
+        return math.log(density), kT * math.log(density / reference) + term.value - target, max(term.error, 1e-12)
+
+    known = [residual(low), residual(high)]
+    if known[0][1] > 2 * known[0][2] or known[1][1] < -2 * known[1][2]:
+        ends = " to ".join(f"{point[1] + target:.4f} eV" for point in known)
+        found = f"mu is {ends} between the densities, the target {target:.4f} eV"
+        raise UserError(found, "density at a chemical potential", "Give a wider bracket.")
+    lower, upper = known[0], known[1]
+    while len(known) < most_evaluations:
+        x = _crossing(known, lower, upper)
+        known.append(residual(math.exp(x)))
+        if known[-1][1] < 0:
+            lower = max(lower, known[-1])
+        else:
+            upper = min(upper, known[-1])
+        slope, root, error = _line(known)
+        if abs(root - known[-1][0]) <= max(tolerance, error) and abs(known[-1][1]) <= max(tolerance * slope, 3 * known[-1][2]):
+            return DensitySolution(math.exp(root), math.exp(root) * error, slope, tuple(points))
+    remedy = "Give a narrower bracket, or a more precise function."
+    raise RunFailure(f"no density after {most_evaluations} evaluations", "density at a chemical potential", remedy)
+
+
+def _crossing(known: list[tuple[float, float, float]], lower: tuple[float, ...], upper: tuple[float, ...]) -> float:
+    """Where to look next: the zero of the line, kept within the bracket; of the bracket's own line where the fit leaves it."""
+    root = _line(known)[1] if len(known) > 2 else math.inf
+    if lower[0] < root < upper[0]:
+        return root
+    fraction = min(0.9, max(0.1, -lower[1] / (upper[1] - lower[1]))) if upper[1] > lower[1] else 0.5
+    return lower[0] + fraction * (upper[0] - lower[0])
+
+
+def _line(known: list[tuple[float, float, float]]) -> tuple[float, float, float]:
+    """Slope, zero and error of the zero of a line through all points, weighted by their errors.
+
+    A point far from the zero also has the error of the straight line itself, y dx times the curvature in units of the slope.
+    """
+    x, y, error = (np.array(column) for column in zip(*known))
+    error = np.hypot(error, CURVATURE * np.abs(y * (x - x[np.argmin(np.abs(y))])))
+    middle = float(np.average(x, weights=error**-2))
+    design = np.column_stack([np.ones(len(x)), x - middle]) / error[:, None]
+    covariance = np.linalg.inv(design.T @ design)
+    offset, slope = covariance @ design.T @ (y / error)
+    if slope <= 0:  # points closer to each other than their noise: the ends of the bracket know better
+        first, last = known[0], known[1]
+        slope = max((last[1] - first[1]) / (last[0] - first[0]), 1e-12)
+    gradient = np.array([-1.0 / slope, offset / slope**2])
+    return float(slope), middle - float(offset / slope), float(math.sqrt(gradient @ covariance @ gradient))

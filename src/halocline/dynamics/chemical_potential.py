@@ -1,0 +1,99 @@
+"""Excess chemical potential of a species in a liquid of classical molecules, in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from halocline import registry
+from halocline.dynamics.insertion import WidomEstimate, WidomInsertion
+from halocline.dynamics.nvt import make_mover, rigid_lengths, run
+from halocline.dynamics.rigid_bodies import Lengths
+from halocline.dynamics.staged_insertion import StagedEstimate, StagedInsertion, schedule, staged_insertion, with_ghost
+from halocline.errors import UserError
+from halocline.molecules.base import Molecule
+from halocline.potentials.classical import ClassicalMolecules
+from halocline.potentials.insertion import MoleculeInsertion
+from halocline.progress import Progress, Silent
+from halocline.state import State
+
+FRICTION = 0.005
+"""1/fs, of canonical runs whose dynamics does not matter."""
+
+
+def insertion_free_energy(
+    state: State,
+    species: str | Molecule,
+    potential: ClassicalMolecules,
+    temperature: float,
+    timestep: float,
+    steps: int,
+    equilibration: int,
+    method: Literal["growth", "widom"] = "growth",
+    insertions: int = 1000,
+    sample: int = 20,
+    folder: Path | None = None,
+    workers: int = 0,
+    molecules: Sequence[Molecule] = (),
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> WidomEstimate | StagedEstimate:
+    """mu_ex of one molecule of a species among the molecules of a state, at their density and temperature.
+
+    Args:
+        state: relaxed configuration of rigid molecules or single atoms.
+        species: what is inserted; it need not be in the state.
+        potential: without force cap, for "growth".
+        temperature: K. timestep: fs.
+        steps: of the run, or of each window. equilibration: before that.
+        method: "growth" in stages for dense liquids of molecules, "widom" where a molecule fits by chance.
+        insertions: of Widom's method, into each sampled configuration.
+        sample: steps between samples.
+        folder, workers: of "growth", see :func:`halocline.dynamics.staged_insertion.staged_insertion`.
+        molecules: species that are not found by name.
+        seed: of velocities, noise and places.
+
+    Returns:
+        Value and error in eV, with what makes them doubtful in ``warning``.
+
+    Raises:
+        UserError: unknown method or species, flexible molecules, or a cell that is too small.
+        RunFailure: a run blew up.
+    """
+    known = {molecule.name: molecule for molecule in molecules}
+    inserted = species if isinstance(species, Molecule) else known.get(species) or registry.get("molecules", species, "chemical potential")
+    known.setdefault(inserted.name, inserted)
+    rigid = _rigid(state, known, inserted)
+    if method == "growth":
+        whole = with_ghost(state, inserted, seed)
+        charged = any(site.charge != 0 for site in potential.sites_of(inserted.name))
+        settings = StagedInsertion(
+            whole, potential, state.topology.n_molecules, schedule(charged), temperature, timestep, FRICTION, steps, equilibration,
+            sample=sample, rigid=rigid, seed=seed,
+        )  # fmt: skip
+        return staged_insertion(settings, folder, workers, progress)
+    if method != "widom":
+        raise UserError(f"there is no method '{method}'", "chemical potential", "Use 'growth' or 'widom'.")
+    sampler = WidomInsertion(MoleculeInsertion(potential, inserted), insertions, temperature, seed)
+    sampler.bind(state.topology, state.cell)
+    potential.bind(state.topology, state.cell)
+    mover = make_mover(state, timestep, temperature, FRICTION, seed, rigid)
+    with (progress or Silent()).task("insertion", equilibration + steps) as bar:
+        run(mover, potential, equilibration, task=bar)
+        run(mover, potential, steps, sample, sampler.add, bar)
+    return sampler.result()
+
+
+def _rigid(state: State, known: dict[str, Molecule], inserted: Molecule) -> dict[str, Lengths]:
+    """Distances within all molecules of several atoms, which must be rigid."""
+    rigid: dict[str, Lengths] = {}
+    for name in dict.fromkeys((*state.topology.species, inserted.name)):
+        molecule = known.get(name) or registry.get("molecules", name, "chemical potential")
+        if molecule.n_atoms == 1:
+            continue
+        if not molecule.rigid:
+            remedy = "Use a rigid species, or StagedInsertion with an energy within molecules."
+            raise UserError(f"'{name}' is flexible", "chemical potential", remedy)
+        rigid[name] = rigid_lengths(molecule)
+    return rigid

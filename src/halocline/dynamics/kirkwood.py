@@ -1,0 +1,163 @@
+"""Free energy between a coarse and a fine potential by Kirkwood's integration.
+
+All molecules have one weight w, V(w) = w V_AT + (1 - w) V_CG, at fixed volume and temperature:
+
+    DF(1)/N = INT_0^1 < V_AT - V_CG >_w dw / N
+
+(Kirkwood, J. Chem. Phys. 3, 300 (1935), doi 10.1063/1.1749657). With an ideal gas at w = 0 the integrand diverges: a repulsion
+r^-12 at small w is a sphere of diameter w^(1/12), its energy goes as w^(-3/4), and DF as w^(1/4). In s with w = s^4 both are
+smooth, and a few Gauss-Legendre points, which never touch the end, suffice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from numpy.polynomial import Legendre
+
+from halocline.adress.chemical_potential import Term
+from halocline.adress.compensation import FreeEnergyCompensation
+from halocline.dynamics.bulk import molecular_pressure
+from halocline.dynamics.nvt import make_mover, run
+from halocline.dynamics.rigid_bodies import Lengths
+from halocline.dynamics.statistics import mean_and_error
+from halocline.errors import RunFailure, UserError
+from halocline.potentials.base import Potential
+from halocline.progress import Progress, Silent
+from halocline.state import State
+from halocline.topology import FloatArray
+
+SHRINK = 1.0 / 12.0
+"""Exponent with which the time step follows the size of a repulsive core of weight w."""
+SHORTEST = 0.25
+"""Of the time step."""
+N_KNOTS = 33
+"""Of a compensation table."""
+
+
+@dataclass(frozen=True)
+class KirkwoodResult:
+    """Free-energy difference of two potentials at one density.
+
+    Attributes:
+        power: of w = s^power.
+        free_energy: DF/N, eV: f_ex of the fine potential when the coarse one is an ideal gas.
+        weights: (n,) w of the runs. quadrature: (n,) their shares of the integral over w.
+        integrand, integrand_errors: (n,) < V_AT - V_CG >_w / N, eV.
+        pressures, pressure_errors: (n,) eV/Å^3.
+        state: last configuration, at the largest weight.
+        power: of w = s^power.
+    """
+
+    free_energy: Term
+    weights: FloatArray
+    quadrature: FloatArray
+    integrand: FloatArray
+    integrand_errors: FloatArray
+    pressures: FloatArray
+    pressure_errors: FloatArray
+    state: State
+    power: int = 1
+
+    def table(self, species: str, density: float) -> FreeEnergyCompensation:
+        """Gibbs compensation DH(w) = DF(w)/N + [p(w) - p(0)]/n of a liquid of one species; flat density in Hamiltonian AdResS.
+
+        DF and p are polynomials of s through the runs. The slope at w = 0, infinite for an ideal gas, is that of the first knot.
+
+        Args:
+            species: its name.
+            density: molecules/Å^3.
+        """
+        s, degree = self.weights ** (1.0 / self.power), len(self.weights) - 1
+        slope_of_s = Legendre.fit(s, self.integrand * self.power * s ** (self.power - 1), degree, domain=[0.0, 1.0])
+        pressure = Legendre.fit(s, self.pressures, min(degree, 4), domain=[0.0, 1.0])
+        free_energy = slope_of_s.integ()
+        grid = np.linspace(0.0, 1.0, N_KNOTS)
+        values = free_energy(grid) - free_energy(0.0) + (pressure(grid) - pressure(0.0)) / density
+        by_s = slope_of_s(grid[1:]) + pressure.deriv()(grid[1:]) / density
+        slopes = by_s / (self.power * grid[1:] ** (self.power - 1))
+        return FreeEnergyCompensation((species,), grid**self.power, np.append(slopes[0], slopes)[None], values[None])
+
+
+def weight_grid(n: int, power: int) -> tuple[FloatArray, FloatArray]:
+    """Gauss-Legendre points of s on (0, 1) as weights w = s^power and their shares in an integral over w.
+
+    Raises:
+        UserError: fewer than two points, or a power below one.
+    """
+    if n < 2 or power < 1:
+        found = f"{n} weights, w = s^{power}"
+        raise UserError(found, "Kirkwood integration", "Use at least two weights; power 1 between liquids, 4 from an ideal gas.")
+    points, shares = np.polynomial.legendre.leggauss(n)
+    s = 0.5 * (points + 1)
+    return s**power, 0.5 * shares * power * s ** (power - 1)
+
+
+def kirkwood(
+    state: State,
+    fine: Potential,
+    coarse: Potential,
+    temperature: float,
+    timestep: float,
+    friction: float,
+    steps: int,
+    n_weights: int = 8,
+    power: int = 4,
+    discard: float = 0.2,
+    sample: int = 10,
+    seed: int = 0,
+    progress: Progress | None = None,
+    rigid: Mapping[str, Lengths] | None = None,
+) -> KirkwoodResult:
+    """Runs at a series of weights, from the smallest to the largest, each beginning where the last one ended.
+
+    Args:
+        state: starting configuration; with an ideal gas at w = 0 any will do.
+        fine, coarse: V_AT and V_CG.
+        temperature: K. friction: 1/fs.
+        timestep: fs at w = 1; shorter where the cores are smaller and so steeper for their size.
+        steps: of each run; the first fraction ``discard`` is equilibration.
+        n_weights, power: see :func:`weight_grid`.
+        sample: steps between samples.
+        rigid: distances of rigid species, see :func:`halocline.dynamics.nvt.rigid_lengths`.
+
+    Raises:
+        RunFailure: a run blew up, or gave no error.
+    """
+    weights, quadrature = weight_grid(n_weights, power)
+    rows = []
+    for part in (fine, coarse):
+        part.bind(state.topology, state.cell)
+    with (progress or Silent()).task("Kirkwood integration", n_weights * steps) as bar:
+        for k, w in enumerate(weights):
+            step = timestep * max(SHORTEST, float(w) ** SHRINK)
+            mover = make_mover(state, step, temperature, friction, seed + k, rigid)
+            series: list[tuple[float, float]] = []
+
+            look = partial(_measure, state, fine, coarse, float(w), temperature, series)
+            potential = float(w) * fine + float(1 - w) * coarse
+            run(mover, potential, int(discard * steps), task=bar)
+            run(mover, potential, steps - int(discard * steps), sample, look, bar)
+            difference, pressure = np.array(series).T
+            rows.append((*mean_and_error(difference)[:2], *mean_and_error(pressure)[:2]))
+            state = replace(state, positions=mover.coordinates.copy(), velocities=mover.velocity_array.copy())
+    integrand, errors, pressures, pressure_errors = np.array(rows).T
+    if not np.isfinite(errors).all():
+        raise RunFailure("a run has too few samples for an error", "Kirkwood integration", "Take more steps.")
+    value, error = float(quadrature @ integrand), float(np.sqrt((quadrature**2) @ errors**2))
+    return KirkwoodResult(Term(value, error), weights, quadrature, integrand, errors, pressures, pressure_errors, state, power)
+
+
+def _measure(
+    state: State, fine: Potential, coarse: Potential, w: float, temperature: float, series: list[tuple[float, float]], positions: FloatArray
+) -> None:
+    """Append (V_AT - V_CG)/N in eV, and the pressure of V(w)."""
+    one, other = fine.evaluate(positions, None, True), coarse.evaluate(positions, None, True)
+    assert one.virial is not None
+    assert other.virial is not None
+    forces, virial = w * one.forces + (1 - w) * other.forces, w * one.virial + (1 - w) * other.virial
+    pressure = molecular_pressure(replace(state, positions=positions), virial, forces, temperature)
+    series.append(((one.energy - other.energy) / state.topology.n_molecules, pressure))

@@ -1,0 +1,124 @@
+"""Velocity and dipole autocorrelation of molecules that start in AT, and their diffusion coefficient.
+
+    D = 1/3 INT_0^T C_v(t) dt
+
+to the longest recorded lag T, with leavers followed. The other convention, counting molecules only while they have not left,
+selects slow molecules: both curves are shown, and they part at the time that a molecule needs to leave.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from halocline.dynamics.correlation import FOLLOW, INSIDE, correlation_path
+from halocline.dynamics.record import Record, Snapshot
+from halocline.files import read_arrays
+from halocline.observables.base import Comparison, Observable, curve, number
+from halocline.observables.statistics import MIN_SAMPLES, Estimate, function_of_means, mean
+from halocline.results import Figure, Number
+from halocline.topology import FloatArray
+
+VELOCITY, DIPOLE, COUNT = 0, 1, 2
+TOLERANCE = 0.1
+"""Accepted relative difference of diffusion coefficients."""
+_LEVELS = ("AT", "the transition layers", "the reservoir")
+
+
+class Correlation(Observable):
+    """Reads what :class:`~halocline.dynamics.correlation.CorrelationHook` left beside the record; nothing without it."""
+
+    name = "correlation"
+    summary = "velocity and dipole autocorrelation of molecules that start in AT, diffusion coefficient, mean momenta"
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Rows are too far apart for this; see :meth:`read`."""
+
+    def read(self, record: Record) -> None:
+        path = correlation_path(record.path)
+        if not path.is_file():
+            return
+        arrays = read_arrays(path)
+        for sums, momentum in zip(arrays["sums"], arrays["momentum"]):
+            self.store(time=arrays["time"], sums=sums, momentum=momentum)
+
+    @property
+    def is_known(self) -> bool:
+        return len(self._rows.get("sums", [])) >= MIN_SAMPLES
+
+    @property
+    def times(self) -> FloatArray:
+        """(n_lags,) fs."""
+        return self.series("time")[0]
+
+    def function(self, kind: int, leavers: int = FOLLOW, normalised: bool = True) -> tuple[FloatArray, FloatArray]:
+        """(n_lags,) autocorrelation and its error; per molecule, over the value at zero of the same molecules' origin.
+
+        Args:
+            kind: :data:`VELOCITY` or :data:`DIPOLE`.
+            leavers: :data:`FOLLOW` or :data:`INSIDE`.
+            normalised: whether it begins at one.
+        """
+        sums = self.series("sums")[:, leavers]
+        scale = 1.0
+        if normalised:
+            start = sums[:, 0, kind].sum() / max(sums[:, 0, COUNT].sum(), 1.0)
+            scale = 1.0 / start if start > 0 else math.nan
+        estimates = [function_of_means(sums[:, lag][:, [kind, COUNT]], _per_molecule) for lag in range(sums.shape[1])]
+        errors = [math.nan if item.error is None else item.error for item in estimates]
+        return scale * np.array([item.value for item in estimates]), scale * np.array(errors)
+
+    def diffusion(self) -> Estimate:
+        """D of molecules that start in AT, followed, Å^2/fs."""
+        sums, times = self.series("sums")[:, FOLLOW], self.times
+        columns = sums[:, :, [VELOCITY, COUNT]].reshape(len(sums), -1)
+
+        def integrate(means: FloatArray) -> float:
+            pairs = means.reshape(-1, 2)
+            return float(np.trapezoid(pairs[:, 0] / pairs[:, 1], times)) / 3.0 if np.all(pairs[:, 1] > 0) else math.nan
+
+        return function_of_means(columns, integrate)
+
+    def result(self) -> list[Number]:
+        if not self.is_known:
+            return []
+        longest = f"{self.times[-1] / 1e3:g} ps"
+        numbers = [number(f"diffusion coefficient in AT, velocities to {longest}", self.diffusion().scaled(1e3), "A2/ps")]
+        kept = self.series("sums")[:, INSIDE]
+        pairs = np.stack([kept[:, 0, COUNT], kept[:, -1, COUNT]], axis=1)
+        share = function_of_means(pairs, lambda m: m[1] / m[0] if m[0] > 0 else math.nan)
+        numbers.append(number(f"molecules that stay in AT for {longest}", share, ""))
+        for level, name in enumerate(_LEVELS):
+            numbers.append(number(f"mean momentum of {name} along x", mean(self.series("momentum")[:, level, 0]), "amu A/fs"))
+        return numbers
+
+    def compare(self, reference: Observable) -> list[Comparison | list[Comparison]]:
+        assert isinstance(reference, Correlation)
+        if not (self.is_known and reference.is_known):
+            return []
+        mine, theirs = self.diffusion().scaled(1e3), reference.diffusion().scaled(1e3)
+        remedy = "Dynamics in AT differs: set dynamics.friction_atomistic and dynamics.friction_reference alike, or enlarge AT."
+        tolerance = TOLERANCE * abs(theirs.value)
+        return [Comparison("diffusion coefficient in AT", mine, theirs, tolerance, "A2/ps", "full-resolution run", remedy)]
+
+    def figures(self, reference: Observable) -> list[Figure]:
+        assert isinstance(reference, Correlation)
+        figures = []
+        for kind, key, title in ((VELOCITY, "vacf", "Velocity autocorrelation"), (DIPOLE, "dipole_acf", "Dipole autocorrelation")):
+            series = []
+            for label, item in (("open", self), ("full resolution", reference)):
+                if not item.is_known or not item.series("sums")[:, :, 0, kind].any():
+                    continue
+                for words, leavers in (("followed", FOLLOW), ("while inside", INSIDE)):
+                    values, errors = item.function(kind, leavers)
+                    style = "line" if leavers == FOLLOW else "dashed"
+                    series.append(curve(f"{label}, {words}", item.times / 1e3, values, errors, style))  # type: ignore[arg-type]
+            if series:
+                caption = "Molecules that start in AT: followed wherever they go, or counted only until they first leave."
+                figures.append(Figure(key, title, "time (ps)", "autocorrelation", series, caption))
+        return figures
+
+
+def _per_molecule(means: FloatArray) -> float:
+    return means[0] / means[1] if means[1] > 0 else math.nan

@@ -1,0 +1,18 @@
+"""Rules by which weights of molecules scale the energies of pairs, as coefficients."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from halocline.potentials.base import BoolArray, Rule
+from halocline.topology import FloatArray
+
+RULES: dict[Rule, tuple[float, float, float]] = {"site": (0.0, 0.5, 0.0), "product": (0.0, 0.0, 1.0), "complement": (1.0, 0.0, -1.0)}
+"""Factor of two molecules as r[0] + r[1] (w_a + w_b) + r[2] w_a w_b."""
+MARGIN = 2.0
+"""Å beyond the subset within which molecules are kept in the neighbour list."""
+
+
+def selected_by(weights: FloatArray, rule: Rule) -> BoolArray:
+    """(n_molecules,) molecules that can take part in a pair of a factor other than zero."""
+    return weights > 0 if rule == "product" else np.ones(len(weights), dtype=np.bool_)

@@ -1,0 +1,146 @@
+"""Free-energy compensation of the coupling "hamiltonian": measured at the start of the calibration, frozen from then on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from halocline.adress.chemical_potential import HamiltonianBalance, Term
+from halocline.adress.compensation import FreeEnergyCompensation
+from halocline.adress.coupling.base import Coupling
+from halocline.adress.coupling.hamiltonian import HamiltonianCoupling
+from halocline.config.study import Study
+from halocline.dynamics.calibration import Calibration
+from halocline.dynamics.checkpoint import CheckpointHook, has_checkpoint, read_checkpoint
+from halocline.dynamics.compensation_hook import CompensationHook
+from halocline.dynamics.kirkwood import kirkwood
+from halocline.dynamics.monitors import Monitor
+from halocline.dynamics.nvt import rigid_lengths
+from halocline.dynamics.simulation import Simulation
+from halocline.dynamics.statistics import mean_and_error
+from halocline.errors import UserError
+from halocline.files import read_arrays, write_arrays
+from halocline.potentials.base import Potential
+from halocline.progress import Progress
+from halocline.results import Figure, Number, Series
+from halocline.stages._classical import species_of
+from halocline.state import State
+from halocline.units import KILOJOULE_PER_MOLE
+
+FILE = "compensation.json"
+LENGTH = 4
+"""Length of the measurement, in calibration windows."""
+SAMPLE, UPDATES, MEMORY = 10, 40, 20
+"""Steps between samples; updates in the whole measurement; updates that the running average remembers."""
+N_WEIGHTS = 8
+"""Runs of a Kirkwood integration."""
+SETTLED = 0.5
+"""Last part of the measurement, which gives the value and the error of DH(1)."""
+
+
+def is_compensated(study: Study) -> bool:
+    """Whether the coupling of a study uses a table."""
+    return study.coupling.name == HamiltonianCoupling.name and study.coupling.compensation != "none"
+
+
+def freeze(coupling: Coupling, table: Path) -> None:
+    """Let a Hamiltonian coupling use a table as it is."""
+    assert isinstance(coupling, HamiltonianCoupling)
+    coupling.table, coupling.compensation = FreeEnergyCompensation.load(table), "kirkwood"
+
+
+def measure_compensation(simulation: Simulation, window: int, folder: Path, checkpoint: int, progress: Progress) -> State:
+    """Let the table of a Hamiltonian coupling grow until it has settled; done once, continued where it was interrupted.
+
+    Args:
+        simulation: at its first step, its coupling in the mode "on-the-fly".
+        window: steps of a calibration window.
+        folder: for ``compensation.json`` and the checkpoint.
+        checkpoint: steps between checkpoints.
+
+    Returns:
+        Where the run ended, with velocities.
+    """
+    coupling, end = simulation.coupling, folder / "compensation.npz"
+    assert isinstance(coupling, HamiltonianCoupling)
+    assert coupling.table is not None
+    if not end.exists():
+        update = max(SAMPLE, LENGTH * window // UPDATES // SAMPLE * SAMPLE)
+        hook, path = CompensationHook(coupling.table, SAMPLE, update, MEMORY), folder / "compensation-run.npz"
+        simulation.hooks += [Monitor(50), hook, CheckpointHook(path, checkpoint)]
+        if has_checkpoint(path):
+            read_checkpoint(simulation, path)
+        with progress.task("free-energy compensation", UPDATES * update, simulation.steps) as bar:
+            simulation.run(UPDATES * update, bar)
+        coupling.table.save(folder / FILE, {})
+        state = simulation.state
+        assert state.velocities is not None
+        late = hook.history[int((1 - SETTLED) * UPDATES) :]
+        errors = np.array([mean_and_error(series)[1] for series in late.T])
+        write_arrays(end, positions=state.positions, velocities=state.velocities, history=hook.history, errors=errors)
+    arrays = read_arrays(end)
+    return replace(simulation.initial, positions=arrays["positions"], velocities=arrays["velocities"])
+
+
+def integrate_compensation(study: Study, start: State, fine: Potential, coarse: Potential, folder: Path, progress: Progress) -> State:
+    """The table by Kirkwood's integration of one species: all molecules at the same weight, from an ideal gas or from beads.
+
+    Returns:
+        ``start``: the liquid at full resolution is where the calibration begins.
+
+    Raises:
+        UserError: a mixture, whose species would need an integration each.
+    """
+    if (folder / FILE).exists():
+        return start
+    names = start.topology.species
+    if len(names) > 1:
+        remedy = "Set coupling.compensation to 'on-the-fly'."
+        raise UserError(f"Kirkwood's integration is for one species, not for {', '.join(names)}", "coupling.compensation", remedy)
+    section, rigid = study.dynamics, {m.name: rigid_lengths(m) for m in species_of(study) if m.rigid}
+    power = 4 if study.coupling.reservoir == "tracer" else 1
+    steps = LENGTH * max(1, round(study.calibration.window / section.timestep)) // N_WEIGHTS
+    friction, temperature = section.friction_reference, study.system.temperature
+    arguments = (start, fine, coarse, temperature, section.timestep, friction, steps, N_WEIGHTS, power)
+    found = kirkwood(*arguments, seed=study.system.seed, progress=progress, rigid=rigid or None)
+    found.table(names[0], start.topology.n_molecules / start.volume).save(folder / FILE, {})
+    history, errors = np.array([[found.free_energy.value]]), np.array([found.free_energy.error])
+    write_arrays(folder / "compensation.npz", history=history, errors=errors, weights=found.weights, integrand=found.integrand)
+    return start
+
+
+def balance(folder: Path, outcome: Calibration) -> list[tuple[str, HamiltonianBalance]]:
+    """Per species: compensation and residual force, whose sum is mu_ex of AT less that of the reservoir."""
+    table, errors = FreeEnergyCompensation.load(folder / FILE), read_arrays(folder / "compensation.npz")["errors"]
+    parts = []
+    for kind, name in enumerate(table.species):
+        residual = Term(float(outcome.integral[kind]), float(outcome.integral_error[kind]))
+        parts.append((name, HamiltonianBalance(Term(float(table.total()[kind]), float(errors[kind])), residual)))
+    return parts
+
+
+def numbers(parts: list[tuple[str, HamiltonianBalance]]) -> list[Number]:
+    """Each part of the chemical potential in kJ/mol; its reservoir is an ideal gas or has a mu_ex of its own."""
+    unit = KILOJOULE_PER_MOLE
+    found = []
+    for name, part in parts:
+        terms = (("free-energy compensation", part.compensation), ("mu_ex, AT - reservoir", part.difference))
+        found += [Number(f"{words} ({name})", term.value / unit, "kJ/mol", term.error / unit) for words, term in terms]
+    return found
+
+
+def figure(folder: Path) -> Figure:
+    """DH(1) after every update, and what the windows by themselves gave."""
+    history, table = read_arrays(folder / "compensation.npz")["history"], FreeEnergyCompensation.load(folder / FILE)
+    index = [float(k + 1) for k in range(len(history))]
+    series = [
+        Series(name, index, (history[:, kind] / KILOJOULE_PER_MOLE).tolist(), None, "points") for kind, name in enumerate(table.species)
+    ]
+    series += [
+        Series(f"{name}, table in use", [index[0], index[-1]], [float(value) / KILOJOULE_PER_MOLE] * 2, None, "dashed")
+        for name, value in zip(table.species, table.total())
+    ]
+    caption = "Integral over w of the mean energy difference of molecules in the layer, window by window. With tracers it tends to f_ex."
+    return Figure("compensation", "Free-energy compensation", "update", "DH(1) (kJ/mol)", series, caption)

@@ -1,0 +1,166 @@
+"""What can be known to be wrong in a study with a classical force field before any work starts."""
+
+from __future__ import annotations
+
+import math
+
+from halocline import registry
+from halocline.adress.coupling.make import make_coupling
+from halocline.adress.regions import Regions
+from halocline.config.study import Study
+from halocline.errors import UserError
+from halocline.molecules.base import build_topology
+from halocline.potentials.base import Zero
+from halocline.stages._classical import classical_fine, has_table, is_flexible, species_of, within_molecules
+from halocline.systems.packing import composition, study_edges
+from halocline.topology import FloatArray, Topology
+from halocline.units import format_quantity
+
+SMALLEST_RESERVOIR = 3.0
+"""Å; one molecular layer."""
+STRONG_FRICTION = {False: 0.009, True: 0.02}
+"""1/fs, below which the heat of tracers that become molecules is not carried away; without and with charges."""
+FLEXIBLE_STEP, RIGID_STEP = 1.0, 2.5
+"""fs, longest time steps of molecules with vibrations, and of rigid ones with hydrogen."""
+
+
+def preflight_classical(study: Study) -> list[str]:
+    """Refuse a study that cannot work; return notes on what is allowed but deserves thought.
+
+    Raises:
+        UserError: with the key, the numbers and a remedy.
+    """
+    check_parameters(study)
+    check_reservoir(study)
+    check_lengths(study)
+    edges, topology = study_edges(study.system), build_topology(composition(study.system.molecules))
+    check_box(study, edges)
+    check_geometry(study, edges, topology)
+    return _notes(study)
+
+
+def check_parameters(study: Study) -> None:
+    """Every species has parameters; the box as a whole is neutral."""
+    for molecule in species_of(study):
+        where = f"study file: system.molecules.{molecule.name}"
+        if len(molecule.nonbonded) != molecule.n_atoms:
+            able = [entry.name for entry in registry.available("molecules").values() if entry.value.nonbonded]
+            what = f"species '{molecule.name}' has classical parameters for {len(molecule.nonbonded)} of its {molecule.n_atoms} atoms"
+            raise UserError(what, where, f"Give charge, sigma and epsilon of every atom in its file, or use one of: {', '.join(able)}.")
+        if is_flexible(molecule) and not molecule.bonds:
+            what = f"species '{molecule.name}' has {molecule.n_atoms} atoms and no bonds, and is not rigid: nothing holds it together"
+            raise UserError(what, where, "Give it bonds and angles, or set rigid=True in its file.")
+    charge = sum(molecule.charge * count for molecule, count in composition(study.system.molecules))
+    if charge != 0:
+        what = f"the box has a total charge of {charge:+d} e"
+        raise UserError(what, "study file: system.molecules", "Add ions of the other sign until it is neutral.")
+
+
+def check_reservoir(study: Study) -> None:
+    """The coupling and the reservoir exist and fit a classical force field."""
+    if study.coupling.reservoir == "model":
+        raise UserError(
+            "coupling.reservoir is 'model', but a study with force_field.name: classical trains no bead model",
+            "study file: coupling.reservoir",
+            "Use coupling.reservoir: tracer or table, or force_field.name: learned.",
+        )
+    registry.get("couplings", study.coupling.name, "study file: coupling.name")
+    fine = classical_fine(study)
+    try:
+        # Constructors of couplings that scale energies refuse potentials that have none to scale.
+        make_coupling(study.coupling, fine, within_molecules(study) or Zero())
+    except UserError as error:
+        raise UserError(error.what, "study file: coupling.name", error.remedy) from error
+
+
+def check_lengths(study: Study) -> None:
+    """Times are in order: step <= record, checkpoint <= length."""
+    dynamics = study.dynamics
+    for name in ("record", "checkpoint"):
+        value = getattr(dynamics, name)
+        if not dynamics.timestep <= value <= dynamics.length:
+            raise UserError(
+                f"dynamics.{name} is {value:g} fs, not between time step {dynamics.timestep:g} fs and length {dynamics.length:g} fs",
+                f"study file: dynamics.{name}",
+                f"Choose dynamics.{name} between dynamics.timestep and dynamics.length.",
+            )
+    wanted = [("calibration.window", dynamics.timestep), ("calibration.bulk", dynamics.timestep), ("validation.reference", dynamics.record)]
+    if has_table(study):
+        wanted += [("coarse_table.reference", dynamics.record), ("coarse_table.length", dynamics.timestep)]
+    for dotted, shortest in wanted:
+        section, key = dotted.split(".")
+        value = getattr(getattr(study, section), key)
+        if value < shortest:
+            what = f"{dotted} is {value:g} fs, shorter than {shortest:g} fs: nothing would be measured"
+            raise UserError(what, f"study file: {dotted}", "Lengthen it to thousands of steps.")
+    if not study.calibration.discard < 1:
+        what = f"calibration.discard is {study.calibration.discard:.0%}: nothing of a window is left"
+        raise UserError(what, "study file: calibration.discard", "Choose it from 0 % to below 100 %.")
+
+
+def check_box(study: Study, edges: FloatArray) -> None:
+    """Cut-offs fit into half the box, so that the nearest image is the only one."""
+    shortest = float(edges.min())
+    wider = "raise system.molecules" + ("" if study.system.cube else ", or shorten system.length so that the box gets wider")
+    cutoffs = [("force_field.cutoff", study.force_field.cutoff)]
+    if has_table(study):
+        cutoffs.append(("coarse_table.cutoff", study.coarse_table.cutoff))
+    for dotted, cutoff in cutoffs:
+        # Sites reach beyond the centres whose distances are cut off by minimum image.
+        if cutoff > shortest / 2:
+            raise UserError(
+                f"{dotted} is {cutoff:.2f} A but must stay below {shortest / 2:.2f} A (half the shortest edge, {shortest:.2f} A)",
+                f"study file: {dotted}",
+                f"Lower {dotted}, or {wider}.",
+            )
+
+
+def check_geometry(study: Study, edges: FloatArray, topology: Topology) -> None:
+    """Δ hides its outer surface from AT, and a reservoir remains."""
+    section, cutoff = study.regions, study.force_field.cutoff
+    kind: type[Regions] = registry.get("regions", section.shape, "study file: regions.shape")
+    regions = kind.of_section(section, edges, topology)
+    if section.transition < cutoff:
+        raise UserError(
+            f"regions.transition is {section.transition:.2f} A, thinner than the cut-off of the force field, {cutoff:.2f} A: molecules in "
+            "AT would feel the change of resolution",
+            "study file: regions.transition",
+            f"Widen it to at least {format_quantity(cutoff, 'length')}, or lower force_field.cutoff.",
+        )
+    # The reservoirs of two periodic images meet: half a cut-off on each side is room for one.
+    beads = max(SMALLEST_RESERVOIR, 0.5 * study.coarse_table.cutoff if has_table(study) else 0.0)
+    reservoir = max(beads, section.hysteresis, study.calibration.margin)
+    needed, half = section.atomistic + section.transition + reservoir, regions.half_width_allowed()
+    if needed > half:
+        longer = "Raise system.molecules" if study.system.cube else "Raise system.length (and system.molecules with it)"
+        raise UserError(
+            f"the regions need {needed:.2f} A on each side of the centre (atomistic {section.atomistic:.2f} + transition "
+            f"{section.transition:.2f} + reservoir {reservoir:.2f}) but half the box is {half:.2f} A",
+            "study file: regions",
+            f"{longer} so that half the box is at least {math.ceil(needed)} A, or narrow the regions.",
+        )
+    regions.check(cutoff, "study file: regions")
+
+
+def _notes(study: Study) -> list[str]:
+    """What is allowed and deserves thought."""
+    dynamics, notes = study.dynamics, []
+    species = species_of(study)
+    sites = [site for molecule in species for site in molecule.nonbonded]
+    interact, strong = any(site.epsilon > 0.0 for site in sites), STRONG_FRICTION[any(site.charge != 0.0 for site in sites)]
+    friction = min(dynamics.friction_transition, dynamics.friction_reservoir)
+    if study.coupling.reservoir == "tracer" and interact:
+        if study.regions.hysteresis > 0.0:
+            notes.append(
+                f"tracers overlap with molecules as they enter: a hysteresis of {study.regions.hysteresis:g} A makes that worse; "
+                "regions.hysteresis: 0 A suits them"
+            )
+        if friction < strong:
+            notes.append(
+                f"tracers release much heat as they enter, and the weakest friction outside AT is {1e3 * friction:g} /ps: "
+                f"use at least {1e3 * strong:g} /ps, or coupling.reservoir: table"
+            )
+    longest = FLEXIBLE_STEP if any(map(is_flexible, species)) else RIGID_STEP
+    if any(molecule.n_atoms > 1 for molecule in species) and dynamics.timestep > longest:
+        notes.append(f"dynamics.timestep is {dynamics.timestep:g} fs; molecules like these are safe up to {longest:g} fs")
+    return notes

@@ -1,0 +1,89 @@
+"""Names, sums and errors of the parts of a chemical potential, and densities that belong to one."""
+
+import math
+
+import numpy as np
+import pytest
+
+from halocline.adress.chemical_potential import (
+    HamiltonianBalance,
+    Term,
+    density_at_chemical_potential,
+    helmholtz_term,
+    pressure_per_molecule,
+    pressure_term,
+)
+from halocline.errors import RunFailure, UserError
+from halocline.units import BAR, KILOJOULE_PER_MOLE, thermal_energy
+
+KT = thermal_energy(298.0)
+
+
+def test_water_at_one_bar_has_the_pressure_term_of_any_dense_liquid_and_its_missing_part() -> None:
+    """p_ex/n is -kT to a thousandth; f_ex of water is then -24.0 kJ/mol for mu_ex of -26.5 kJ/mol."""
+    p = pressure_per_molecule(Term(BAR), 0.03333, 298.0)
+    assert p.value == pytest.approx(-KT, rel=1e-3)
+    assert helmholtz_term(Term(-26.5 * KILOJOULE_PER_MOLE, 0.02), p).value / KILOJOULE_PER_MOLE == pytest.approx(-24.0, abs=0.05)
+
+
+def test_terms_carry_their_names_and_independent_errors_add_in_squares() -> None:
+    number = pressure_term(Term(-0.02, 0.003), Term(0.05, 0.004))
+    assert (number.name, number.unit) == ("p_ex/n", "eV")
+    assert (number.value, number.error) == (pytest.approx(0.03), pytest.approx(0.005))
+    balance = HamiltonianBalance(Term(-0.25, 0.02), Term(-0.026, 0.01), Term(0.1, 0.02))
+    assert balance.total.value == pytest.approx(-0.176)
+    assert balance.total.error == pytest.approx(0.03)
+    names = [number.name for number in balance.numbers()]
+    assert len(set(names)) == len(names) == 5
+    assert names[-1] == "mu_ex"
+
+
+def test_the_sum_does_not_depend_on_how_compensation_and_force_share_it() -> None:
+    helmholtz = HamiltonianBalance(Term(-0.25), Term(-0.026))
+    gibbs = HamiltonianBalance(Term(-0.276), Term(0.0))
+    assert helmholtz.total.value == pytest.approx(gibbs.total.value)
+
+
+def test_density_of_an_ideal_gas_is_exact() -> None:
+    solution = density_at_chemical_potential(KT * math.log(2.5), lambda n: Term(0.0), (0.005, 0.06), 298.0, 0.01)
+    assert solution.density == pytest.approx(0.025, rel=1e-6)
+    assert solution.slope == pytest.approx(KT)
+
+
+def virial(n: float) -> float:
+    """mu_ex of hard spheres of unit packing constant, Carnahan and Starling, over kT; n in 1/Å^3."""
+    y = n * 20.0
+    return y * (8 - 9 * y + 3 * y**2) / (1 - y) ** 3
+
+
+def test_density_of_hard_spheres_is_found_with_an_honest_error() -> None:
+    true, noise = 0.02, 0.02
+    target = KT * (math.log(true / 0.01) + virial(true))
+    rng = np.random.default_rng(1)
+    deviations = []
+    for _ in range(100):
+        solution = density_at_chemical_potential(
+            target, lambda n: Term(KT * (virial(n) + noise * rng.normal()), KT * noise), (0.012, 0.024), 298.0, 0.01
+        )
+        assert len(solution.evaluations) <= 12
+        assert solution.error < 0.02 * true
+        deviations.append((solution.density - true) / solution.error)
+    assert abs(np.mean(deviations)) < 0.5
+    assert 0.6 < np.std(deviations) < 1.5
+
+
+def test_exact_functions_give_the_density_to_the_tolerance() -> None:
+    target = KT * (math.log(2.0) + virial(0.02))
+    solution = density_at_chemical_potential(target, lambda n: Term(KT * virial(n)), (0.005, 0.03), 298.0, 0.01, 1e-5)
+    assert solution.density == pytest.approx(0.02, rel=1e-4)
+
+
+def test_target_outside_the_bracket_and_hopeless_noise_are_refused() -> None:
+    with pytest.raises(UserError, match="wider bracket"):
+        density_at_chemical_potential(1.0, lambda n: Term(0.0), (0.01, 0.02), 298.0, 0.01)
+
+    def step(n: float) -> Term:
+        return Term(math.copysign(1.0, n - 0.0161))
+
+    with pytest.raises(RunFailure, match="no density after 4 evaluations"):
+        density_at_chemical_potential(0.0, step, (0.01, 0.02), 298.0, 0.01, most_evaluations=4)

@@ -1,0 +1,150 @@
+"""Streamed time correlations against direct formulae and exact results."""
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from synthetic_records import ideal_gas_positions, ideal_gas_record, water_topology
+
+from halocline.adress.regions import Slab
+from halocline.config.study import Validation
+from halocline.dynamics.bulk import full_resolution
+from halocline.dynamics.correlation import FOLLOW, INSIDE, CorrelationHook, correlation_path
+from halocline.dynamics.simulation import Thermostat
+from halocline.files import read_arrays
+from halocline.molecules.charges import dipoles, point_charges
+from halocline.observables.base import Setting
+from halocline.observables.correlation import DIPOLE, VELOCITY, Correlation
+from halocline.potentials.base import Zero
+from halocline.state import State
+from halocline.units import ACCELERATION, BOLTZMANN
+
+EDGES = np.array([24.0, 16.0, 16.0])
+REGIONS = Slab(12.0, 6.0, 3.0, 0.0, 24.0)
+
+
+class Walkers:
+    """Configurations with the face of a simulation: molecules that turn and drift, and enter and leave AT."""
+
+    def __init__(self, count: int, rows: int, seed: int) -> None:
+        generator = np.random.default_rng(seed)
+        self.topology = water_topology(count)
+        self.positions = np.array([ideal_gas_positions(count, generator, EDGES) for _ in range(rows)])
+        self.velocities = 1e-3 * generator.normal(size=self.positions.shape)
+
+    def at(self, row: int) -> SimpleNamespace:
+        move = SimpleNamespace(coordinates=self.positions[row], velocity_array=self.velocities[row])
+        distance = REGIONS.distance(self.topology.centres_of_mass(self.positions[row]))
+        levels = REGIONS.levels(distance, distance < REGIONS.outer)
+        return SimpleNamespace(topology=self.topology, integrator=move, regions=REGIONS, distance=distance, levels=levels)
+
+
+def direct(walkers: Walkers, rows: int, origin: int, lags: int, origins: int) -> np.ndarray:
+    """(2, lags + 1, 3) sums over origins, from the whole trajectory at once."""
+    topology = walkers.topology
+    centres = np.array([topology.centres_of_mass(row) for row in walkers.positions[:rows]])
+    velocity = np.array([topology.centres_of_mass(row) for row in walkers.velocities[:rows]])
+    charges = point_charges(topology)
+    dipole = (charges[:, None] * walkers.positions[:rows]).reshape(rows, -1, 3, 3).sum(axis=2)
+    inside = np.array([REGIONS.distance(row) < REGIONS.atomistic for row in centres])
+    result = np.zeros((2, lags + 1, 3))
+    for start in range(0, origins * origin, origin):
+        for lag in range(lags + 1):
+            products = [(x[start] * x[start + lag]).sum(axis=1) for x in (velocity, dipole)]
+            for leavers, chosen in ((FOLLOW, inside[start]), (INSIDE, inside[start : start + lag + 1].all(axis=0))):
+                result[leavers, lag] += [products[0][chosen].sum(), products[1][chosen].sum(), chosen.sum()]
+    return result
+
+
+def test_streamed_sums_equal_the_direct_formula_for_both_treatments_of_leavers(tmp_path):
+    walkers = Walkers(30, 26, 1)
+    hook = CorrelationHook(tmp_path / "c.npz", 2, 1.0, origin=3, lags=7, block=3)
+    for row in range(26):
+        hook(walkers.at(row))
+    hook.close()
+    arrays = read_arrays(tmp_path / "c.npz")
+    assert arrays["time"] == pytest.approx(2.0 * np.arange(8))
+    assert len(arrays["sums"]) == 2
+    np.testing.assert_allclose(arrays["sums"].sum(axis=0), direct(walkers, 26, 3, 7, 6), atol=1e-12)
+    assert arrays["sums"][:, INSIDE, -1, 2].sum() < arrays["sums"][:, FOLLOW, -1, 2].sum()
+
+
+def test_restart_continues_with_the_same_sums(tmp_path):
+    walkers = Walkers(20, 40, 2)
+
+    def hook(name: str) -> CorrelationHook:
+        return CorrelationHook(tmp_path / name, 1, 1.0, origin=4, lags=9, block=2)
+
+    whole, first, second = hook("whole.npz"), hook("first.npz"), hook("second.npz")
+    for row in range(40):
+        whole(walkers.at(row))
+        if row < 17:
+            first(walkers.at(row))
+    second.restore({key: value.copy() for key, value in first.state().items()})
+    for row in range(17, 40):
+        second(walkers.at(row))
+    for key, value in whole.state().items():
+        assert np.array_equal(value, second.state()[key]), key
+    whole.close()
+    second.close()
+    one, other = read_arrays(tmp_path / "whole.npz"), read_arrays(tmp_path / "second.npz")
+    assert all(np.array_equal(one[key], other[key]) for key in one)
+
+
+def test_dipole_of_a_rigid_rotor_turns_as_a_cosine(tmp_path):
+    walkers, omega = Walkers(10, 1, 3), 0.05
+    topology, start = walkers.topology, np.tile([[0.0, 0, 0], [0.59, 0.76, 0], [0.59, -0.76, 0]], (10, 1))
+    start = start - topology.centres_of_mass(start)[topology.molecule_of_atom] + 12.0
+    hook = CorrelationHook(tmp_path / "record.correlation.npz", 1, 1.0, origin=5, lags=60, block=2)
+    still = np.zeros_like(start)
+    rows = []
+    for row in range(120):
+        angle = omega * row
+        turn = np.array([[math.cos(angle), -math.sin(angle), 0], [math.sin(angle), math.cos(angle), 0], [0, 0, 1]])
+        rows.append((start - 12.0) @ turn.T + 12.0)
+    walkers.positions, walkers.velocities = np.array(rows), np.array([still] * 120)
+    for row in range(120):
+        hook(walkers.at(row))
+    hook.close()
+    with ideal_gas_record(tmp_path / "record.h5", 10, 5) as record:
+        observable = Correlation(Setting.of(record, Validation()))
+        observable.read(record)
+    values, _ = observable.function(DIPOLE)
+    np.testing.assert_allclose(values, np.cos(omega * observable.times), atol=1e-9)
+
+
+def test_langevin_particles_have_the_velocity_correlation_of_ornstein_and_uhlenbeck(tmp_path):
+    count, friction, timestep, temperature, lags = 300, 0.02, 2.0, 300.0, 40
+    topology = water_topology(count)
+    state = State(ideal_gas_positions(count, np.random.default_rng(4), EDGES), np.diag(EDGES), topology)
+    hook = CorrelationHook(correlation_path(tmp_path / "record.h5"), 2, timestep, origin=20, lags=lags, block=3)
+    run = full_resolution(state, Zero(), Thermostat(timestep, temperature, (friction,) * 3), 5, REGIONS, (hook,))
+    run.run(2600)
+    hook.close()
+    with ideal_gas_record(tmp_path / "record.h5", count, 5) as record:
+        observable = Correlation(Setting.of(record, Validation()))
+        observable.read(record)
+        assert len(observable.series("sums")) == 21
+    times = observable.times
+    values, errors = observable.function(VELOCITY, FOLLOW, normalised=False)
+    thermal = 3 * BOLTZMANN * temperature * ACCELERATION / topology.molecule_masses[0]
+    deviation = (values - thermal * np.exp(-friction * times)) / errors
+    assert np.abs(deviation).max() < 4.5
+    # The integral of the sampled function by the trapezoidal rule, exactly as the observable takes it.
+    exact = thermal / 3 * np.trapezoid(np.exp(-friction * times), times)
+    diffusion = observable.diffusion()
+    assert abs(diffusion.value - exact) < 4 * diffusion.error
+    assert diffusion.error < 0.1 * exact
+    names = [number.name for number in observable.result()]
+    assert names[0] == "diffusion coefficient in AT, velocities to 0.16 ps"
+    momenta = observable.series("momentum")[:, :, 0]
+    assert np.abs(momenta.mean(axis=0)).max() < 4 * momenta.std(axis=0).max() / math.sqrt(5)
+
+
+def test_dipoles_do_not_depend_on_the_origin_even_of_ions():
+    topology = water_topology(2)
+    positions = ideal_gas_positions(2, np.random.default_rng(1))
+    charges = point_charges(topology) + 0.3
+    np.testing.assert_allclose(dipoles(topology, charges, positions), dipoles(topology, charges, positions + 7.0), atol=1e-12)
+    assert point_charges(topology).reshape(2, 3).sum(axis=1) == pytest.approx([0.0, 0.0])
