@@ -163,9 +163,9 @@ class Simulation:
 
     def take_up_tables(self) -> None:
         """New forces after a change of tables of the coupling; what the energy changes by is external work."""
-        before = self.evaluation.energy
+        before = self.potential
         self.evaluation = self.coupling.evaluate(self.integrator.coordinates, self.membership)
-        self.ledger.external += self.evaluation.energy - before
+        self.ledger.external += self.potential - before
         self._add_force()
 
     def restore(self, evaluation: Evaluation, force_energy: float, forces: FloatArray, inside: BoolArray) -> None:
