@@ -8,10 +8,15 @@ from random_models import random_model, water_box
 from weighted_pairs import WeightedPairs
 
 from halocline.errors import UserError
+from halocline.molecules.base import build_topology
+from halocline.molecules.spce import SPCE
 from halocline.potentials.base import Potential, Zero
+from halocline.potentials.classical import ClassicalMolecules
+from halocline.potentials.dipole_beads import DipoleBeads
 from halocline.potentials.intramolecular import Intramolecular
 from halocline.potentials.learned import LearnedAtoms, LearnedBeads
 from halocline.potentials.lennard_jones import LennardJones
+from halocline.potentials.pair_table import PairTable
 from halocline.potentials.torch_model import TorchAtoms, TorchBeads
 from halocline.state import State
 
@@ -133,3 +138,19 @@ def test_threads_do_not_change_weighted_energies():
     assert two.energy == pytest.approx(one.energy, rel=1e-9)
     np.testing.assert_allclose(two.forces, one.forces, atol=1e-4)
     np.testing.assert_allclose(two.sites, one.sites, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["classical", "table", "dipoles"])
+def test_classical_potentials_keep_the_rules(kind):
+    generator, points = np.random.default_rng(8), np.stack(np.meshgrid(*[np.arange(4) * 4.5] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    turns = [np.linalg.qr(generator.normal(size=(3, 3)))[0] for _ in points]
+    positions = np.concatenate([point + np.array(SPCE.geometry) @ turn for point, turn in zip(points, turns)])
+    state = State(positions, np.diag([18.0] * 3), build_topology([(SPCE, 64)]))
+    well = {("spce", "spce"): lambda r: 0.02 * ((3.0 / r) ** 9 - (3.0 / r) ** 6)}
+    potential: Potential = {
+        "classical": ClassicalMolecules(6.5, precision="double"),
+        "table": PairTable.from_functions(well, 2.0, 6.0),
+        "dipoles": DipoleBeads(6.0),
+    }[kind]
+    # Sums over many pairs in another order.
+    check_weighted(potential, state, 1e-10)

@@ -19,7 +19,7 @@ from halocline.potentials.kernels.site_pairs import LENGTH, ROWS, RealArray
 from halocline.potentials.kernels.threads import one_caller, threads_for
 from halocline.potentials.learned import centres_of_mass, orthorhombic_edges, require_finite
 from halocline.potentials.site_tables import Coulomb, PairForces, site_charges, site_table
-from halocline.potentials.weighting import MARGIN, RULES, selected_by
+from halocline.potentials.weighting import HALVES, MARGIN, RULES, SLOPES, selected_by
 from halocline.topology import FloatArray, IntArray, Topology
 
 
@@ -144,7 +144,7 @@ class ClassicalMolecules(Potential):
     def evaluate_weighted(self, positions: FloatArray, weights: FloatArray, rule: Rule) -> Evaluation:
         if rule not in RULES:
             return super().evaluate_weighted(positions, weights, rule)
-        found = self._evaluate(positions, np.asarray(weights, dtype=np.float64), rule, False)
+        found = self._evaluate(positions, np.asarray(weights, dtype=np.float64), rule, False, SLOPES[rule])
         require_finite(found.energy, found.forces, self._topology)
         return found
 
@@ -154,7 +154,9 @@ class ClassicalMolecules(Potential):
             self._part = _Part(self, positions, subset)
         return self._part.evaluate(positions, subset, virial)
 
-    def _evaluate(self, positions: FloatArray, weights: FloatArray, rule: Rule, virial: bool) -> Evaluation:
+    def _evaluate(
+        self, positions: FloatArray, weights: FloatArray, rule: Rule, virial: bool, slope: tuple[float, float] = HALVES
+    ) -> Evaluation:
         topology, order, molecules = self._topology, self._order, self._molecules
         n_molecules, n_atoms, n_threads = topology.n_molecules, topology.n_atoms, threads_for(topology.n_molecules)
         points, sites = np.empty((n_molecules, 3)), np.empty((n_atoms, 3), dtype=self._real)
@@ -165,8 +167,8 @@ class ClassicalMolecules(Potential):
         start, neighbours = self._candidates(points, selected, reach)
         real, (fractions, unit) = self._real, molecular.fractions_of(points, self._edges, self._real)
         frame = molecular.Frame(
-            np.flatnonzero(selected), fractions, unit, weights.astype(real), sites, np.array(RULES[rule], dtype=real), real(reach**2),
-            start, neighbours,
+            np.flatnonzero(selected), fractions, unit, weights.astype(real), sites, np.array(RULES[rule], dtype=real), np.array(slope),
+            real(reach**2), start, neighbours,
         )  # fmt: skip
         longest = int(np.diff(start).max(initial=0)) + 1
         work = molecular.Work(

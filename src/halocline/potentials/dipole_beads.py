@@ -26,6 +26,7 @@ from halocline.molecules.base import Nonbonded
 from halocline.potentials.base import BoolArray, Evaluation, Potential, Rule
 from halocline.potentials.kernels.neighbours import NeighbourList, PairList, RowArray
 from halocline.potentials.learned import centres_of_mass, orthorhombic_edges, require_finite
+from halocline.potentials.weighting import HALVES, RULES, SLOPES
 from halocline.topology import FloatArray, IntArray, Topology
 from halocline.units import COULOMB
 
@@ -92,12 +93,11 @@ class DipoleBeads(Potential):
         self._list.reset()
 
     def evaluate(self, positions: FloatArray, subset: BoolArray | None = None, virial: bool = False) -> Evaluation:
-        factors = np.array([0.0, 0.0, 1.0])
+        factors = np.array([*RULES["product"], *HALVES])
         return self._evaluate(positions, np.ones(self._topology.n_molecules), factors, subset, virial)
 
     def evaluate_weighted(self, positions: FloatArray, weights: FloatArray, rule: Rule) -> Evaluation:
-        factors = {"site": (0.0, 0.5, 0.0), "product": (0.0, 0.0, 1.0), "complement": (1.0, 0.0, -1.0)}[rule]
-        return self._evaluate(positions, weights, np.array(factors), None, False)
+        return self._evaluate(positions, weights, np.array([*RULES[rule], *SLOPES[rule]]), None, False)
 
     def _evaluate(
         self, positions: FloatArray, weights: FloatArray, factors: FloatArray, subset: BoolArray | None, virial: bool
@@ -137,7 +137,10 @@ def _dipole_pairs(
     weights: FloatArray, factors: FloatArray, shape: FloatArray,
     on_centres: FloatArray, on_dipoles: FloatArray, energies: FloatArray, virial: FloatArray,
 ) -> float:  # fmt: skip
-    """Forces on centres at fixed dipoles, and minus the derivative by each dipole (a field, eV/(e Å))."""
+    """Forces on centres at fixed dipoles, and minus the derivative by each dipole (a field, eV/(e Å)).
+
+    ``factors`` (5,): see RULES (first three) and SLOPES of :mod:`halocline.potentials.weighting`.
+    """
     total, force = 0.0, np.zeros(3)
     for row in range(len(sites)):
         i = sites[row]
@@ -153,8 +156,8 @@ def _dipole_pairs(
             along_j = other[0] * d[0] + other[1] * d[1] + other[2] * d[2]
             energy = a * both + b * along_i * along_j
             total += factor * energy
-            energies[i] += 0.5 * energy
-            energies[j] += 0.5 * energy
+            energies[i] += (factors[3] + factors[4] * weights[j]) * energy
+            energies[j] += (factors[3] + factors[4] * weights[i]) * energy
             radial = (a_slope * both + b_slope * along_i * along_j) / r
             for k in range(3):
                 force[k] = -factor * (radial * d[k] + b * (own[k] * along_j + other[k] * along_i))

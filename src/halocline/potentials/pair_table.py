@@ -17,7 +17,7 @@ from halocline.potentials.base import BoolArray, Evaluation, Potential, Rule
 from halocline.potentials.kernels.neighbours import NeighbourList, RowArray
 from halocline.potentials.kernels.threads import one_caller, threads_for
 from halocline.potentials.learned import centres_of_mass, orthorhombic_edges, require_finite, spread_forces
-from halocline.potentials.weighting import MARGIN, RULES, selected_by
+from halocline.potentials.weighting import HALVES, MARGIN, RULES, SLOPES, selected_by
 from halocline.topology import FloatArray, IntArray, Topology
 
 Pair = tuple[str, str]
@@ -134,15 +134,17 @@ class PairTable(Potential):
     def evaluate_weighted(self, positions: FloatArray, weights: FloatArray, rule: Rule) -> Evaluation:
         if rule not in RULES:
             return super().evaluate_weighted(positions, weights, rule)
-        return self._evaluate(positions, np.asarray(weights, dtype=np.float64), rule, False)
+        return self._evaluate(positions, np.asarray(weights, dtype=np.float64), rule, False, SLOPES[rule])
 
-    def _evaluate(self, positions: FloatArray, weights: FloatArray, rule: Rule, virial: bool) -> Evaluation:
+    def _evaluate(
+        self, positions: FloatArray, weights: FloatArray, rule: Rule, virial: bool, slope: tuple[float, float] = HALVES
+    ) -> Evaluation:
         topology = self._topology
         n, n_threads = topology.n_molecules, threads_for(topology.n_molecules, 256)
         centres = centres_of_mass(np.ascontiguousarray(positions, dtype=np.float64), topology.offsets, self._share)
         start, neighbours = self._list.candidates(centres, selected_by(weights, rule))
         centres -= self._edges * np.floor(centres / self._edges)
-        beads = _Beads(centres, weights, np.array(RULES[rule]), self._edges, self._species, start, neighbours)
+        beads = _Beads(centres, weights, np.array(RULES[rule]), np.array(slope), self._edges, self._species, start, neighbours)
         longest = int(np.diff(start).max(initial=0)) + 1
         work = _Work(
             np.empty((n_threads, longest), dtype=np.int32), np.empty((n_threads, longest, 5)), np.zeros((n_threads, n, 3)),
@@ -180,6 +182,7 @@ class _Beads(NamedTuple):
     centres: FloatArray
     weights: FloatArray
     rule: FloatArray
+    slope: FloatArray
     edges: FloatArray
     species: IntArray
     start: IntArray
@@ -237,13 +240,14 @@ def _run(thread: int, n_threads: int, table: _Table, beads: _Beads, work: _Work,
     capped, virial, inverse = work.capped[thread], work.virial[thread], 1.0 / table.spacing
     # Arrays that are looked up in a tuple within a loop cost a counted reference each time.
     kinds, species, cores, cubics = table.kinds, beads.species, table.core, table.coefficients
+    weights, slope_0, slope_1 = beads.weights, beads.slope[0], beads.slope[1]
     last, begin, start = cubics.shape[1] - 1, table.start, beads.start
     total = 0.0
     for i in range(thread, len(beads.centres), n_threads):
         if start[i] == start[i + 1]:
             continue
         fx, fy, fz, own, hits = 0.0, 0.0, 0.0, 0.0, 0
-        found, mine = _pick(i, table.cutoff, beads, near, shift), species[i]
+        found, mine, theirs = _pick(i, table.cutoff, beads, near, shift), species[i], slope_0 + slope_1 * weights[i]
         for pair in range(np.uint64(found)):
             j = np.uint64(near[pair])
             dx, dy, dz, square, factor = shift[pair, 0], shift[pair, 1], shift[pair, 2], shift[pair, 3], shift[pair, 4]
@@ -269,8 +273,8 @@ def _run(thread: int, n_threads: int, table: _Table, beads: _Beads, work: _Work,
             fx += dx
             fy += dy
             fz += dz
-            energies[j] += 0.5 * energy
-            own += 0.5 * energy
+            energies[j] += theirs * energy
+            own += (slope_0 + slope_1 * weights[j]) * energy
             total += factor * energy
             shift[pair, 3] = pull
         forces[i, 0] -= fx

@@ -9,6 +9,10 @@ from halocline.topology import FloatArray
 
 RULES: dict[Rule, tuple[float, float, float]] = {"site": (0.0, 0.5, 0.0), "product": (0.0, 0.0, 1.0), "complement": (1.0, 0.0, -1.0)}
 """Factor of two molecules as r[0] + r[1] (w_a + w_b) + r[2] w_a w_b."""
+SLOPES: dict[Rule, tuple[float, float]] = {"site": (0.5, 0.0), "product": (0.0, 1.0), "complement": (0.0, -1.0)}
+"""dE/dw_a of a pair of energy U_ab as (r[0] + r[1] w_b) U_ab."""
+HALVES = (0.5, 0.0)
+"""The same for energies without weights, of which each molecule owns half of each pair."""
 MARGIN = 2.0
 """Å beyond the subset within which molecules are kept in the neighbour list."""
 

@@ -87,6 +87,7 @@ class Frame(NamedTuple):
         weights: (n_molecules,), zero for molecules that are not selected.
         sites: (n_atoms, 3) relative to the centres, Å.
         rule: (3,) the factor of two molecules is rule[0] + rule[1] (w_a + w_b) + rule[2] w_a w_b.
+        slope: (2,) a pair of energy U adds (slope[0] + slope[1] w_b) U to what is kept for molecule a.
         square_reach: Å^2, between centres.
         start, neighbours: candidates, see :meth:`NeighbourList.candidates`.
     """
@@ -97,6 +98,7 @@ class Frame(NamedTuple):
     weights: RealArray
     sites: RealArray
     rule: RealArray
+    slope: FloatArray
     square_reach: Any
     start: IntArray
     neighbours: RowArray
@@ -251,9 +253,9 @@ def _interact(
 @njit(error_model="numpy", cache=True)
 def _scatter(
     near: RowArray, shift: RealArray, begin: np.uint64, n: np.uint64, padded: np.uint64, kind: int, molecules: Molecules, s: RealArray,
-    forces: RealArray, energies: FloatArray,
+    own_weight: float, weights: RealArray, slope: FloatArray, forces: RealArray, energies: FloatArray,
 ) -> tuple[float, float]:  # fmt: skip
-    """Add forces on the neighbours and half of the pair energies to them; returns the other halves, and the scaled energy."""
+    """Add forces on the neighbours and their shares of the pair energies; returns the share of the molecule, and the scaled energy."""
     n_sites = molecules.n_sites[kind]
     for k in range(n):
         first, place = np.uint64(molecules.first[np.uint64(near[begin + k])]), k + _FX
@@ -262,16 +264,16 @@ def _scatter(
             forces[atom, 1] += s[place + _Y]
             forces[atom, 2] += s[place + _Z]
             place += padded
-    half, scaled = 0.0, 0.0
+    share, scaled, theirs = 0.0, 0.0, slope[0] + slope[1] * own_weight
     for k in range(n):
-        energy, place = 0.0, k + _ENERGY
+        energy, place, j = 0.0, k + _ENERGY, np.uint64(near[begin + k])
         for _ in range(n_sites):
             energy += s[place]
             place += padded
-        energies[np.uint64(near[begin + k])] += 0.5 * energy
-        half += 0.5 * energy
+        energies[j] += theirs * energy
+        share += (slope[0] + slope[1] * weights[j]) * energy
         scaled += shift[begin + k, 3] * energy
-    return half, scaled
+    return share, scaled
 
 
 @njit(error_model="numpy", cache=True)
@@ -292,6 +294,7 @@ def run(thread: int, n_threads: int, molecules: Molecules, table: SiteTable, fra
     """The rows of one thread."""
     s, near, shift, forces = work.scratch[thread], work.near[thread], work.shift[thread], work.forces[thread]
     energies, capped, sites = work.energies[thread], work.capped[thread], frame.sites
+    weights, slope = frame.weights, frame.slope
     on_own, counts = np.zeros((molecules.n_sites.max(), 3)), np.zeros(LENGTH, dtype=np.int64)
     for row in range(thread, len(frame.rows), n_threads):
         i = frame.rows[row]
@@ -306,8 +309,10 @@ def run(thread: int, n_threads: int, molecules: Molecules, table: SiteTable, fra
             n = stop - begin
             padded = _gather(near, shift, begin, n, other, molecules, sites, s)
             _interact(s, padded, first, n_own, kind, other, molecules, table, sites, on_own, counts)
-            half, scaled = _scatter(near, shift, begin, n, padded, other, molecules, s, forces, energies)
-            energies[i] += half
+            share, scaled = _scatter(
+                near, shift, begin, n, padded, other, molecules, s, np.float64(weights[i]), weights, slope, forces, energies
+            )
+            energies[i] += share
             work.energy[thread] += scaled
             for a in range(n_own):
                 for c in range(3):
