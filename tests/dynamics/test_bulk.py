@@ -6,7 +6,7 @@ import pytest
 from brute_force import ARGON, PairLennardJones, lattice_fluid, triatomic_fluid
 
 from halocline.adress.regions import Slab
-from halocline.dynamics.bulk import bulk_pressure, full_resolution, molecular_pressure
+from halocline.dynamics.bulk import bulk_pressure, compressibility_of, full_resolution, half_box_square, molecular_pressure
 from halocline.dynamics.monitors import Monitor
 from halocline.dynamics.record import Record
 from halocline.dynamics.recording import RecordHook
@@ -17,7 +17,7 @@ from halocline.dynamics.trajectory import write_trajectory
 from halocline.errors import RunFailure
 from halocline.potentials.base import Zero
 from halocline.state import State
-from halocline.units import BOLTZMANN
+from halocline.units import BOLTZMANN, thermal_energy
 
 
 def test_ideal_gas_has_its_pressure_exactly():
@@ -151,3 +151,16 @@ def test_error_of_a_correlated_series_counts_independent_samples():
     assert mean_and_error([1.0, 2.0])[1] == pytest.approx(np.sqrt(0.5))  # too short to know more
     assert mean_and_error([1.0])[1] == np.inf
     assert mean_and_error([28, 28, 28, 28, 28]) == (28.0, np.inf, 1.0)  # a count that never changed is not an exact one
+
+
+def test_compressibility_of_an_ideal_gas_is_that_of_its_pressure():
+    generator, volume = np.random.default_rng(3), 8000.0
+    squares = [half_box_square(generator.random(200)) for _ in range(4000)]
+    value, error = compressibility_of(squares, 200, volume, 300.0)
+    assert error < 0.02 * value
+    # kappa_T = 1/p = V/(N kT); a closed box leaves the variance N/4 to half of it.
+    assert abs(value - volume / (200 * thermal_energy(300.0))) < 4 * error
+
+
+def test_a_box_whose_halves_hold_the_same_number_is_incompressible():
+    assert half_box_square(np.arange(64) / 64 + 1e-3) == 0.0

@@ -186,7 +186,9 @@ class Calibration(Section):
     smoothing: Length = key("1 A", "Standard deviation of the Gaussian that smooths the profile.", ge=0)
     damping: float = key(0.2, "First fraction c0 of the full update; c_i = c0/(1 + i/4).", gt=0, le=1)
     margin: Length = key("4 A", "How far the force reaches into the reservoir beyond the transition layer.", ge=0)
-    compressibility: Compressibility = key("4.5e-5 /bar", "Isothermal compressibility used to scale updates.", gt=0)
+    compressibility: Literal["measured"] | Compressibility = key(
+        "4.5e-5 /bar", "Isothermal compressibility that scales updates; 'measured' takes it from the bulk run at full resolution."
+    )
     bulk: Time = key("5 ps", "Length of the two bulk runs whose pressures start the force.", gt=0)
     start: str = key("pressure", "First force: 'pressure' (difference of the bulk runs), 'zero', or the file of another table.")
     replicas: PositiveInt = key(1, "Independent runs per window, side by side; their densities are merged.")

@@ -30,6 +30,7 @@ class BulkResult:
         n_effective: independent samples behind the error.
         temperature: measured, K.
         energy: mean potential energy per molecule, eV.
+        compressibility, compressibility_error: isothermal, from the number of molecules in half the box, Å^3/eV.
         state: last configuration with velocities.
         series: (n_samples,) pressures, eV/Å^3.
     """
@@ -39,6 +40,8 @@ class BulkResult:
     n_effective: float
     temperature: float
     energy: float
+    compressibility: float
+    compressibility_error: float
     state: State
     series: FloatArray
 
@@ -69,6 +72,7 @@ class PressureHook(Hook):
         self.interval = interval
         self.pressures: list[float] = []
         self.energies: list[float] = []
+        self.squares: list[float] = []
 
     def __call__(self, simulation: Simulation) -> None:
         evaluation = simulation.coupling.fine.evaluate(simulation.integrator.coordinates, None, virial=True)
@@ -76,12 +80,27 @@ class PressureHook(Hook):
         temperature = simulation.thermostat.temperature
         self.pressures.append(molecular_pressure(simulation.state, evaluation.virial, evaluation.forces, temperature))
         self.energies.append(evaluation.energy / simulation.topology.n_molecules)
+        self.squares.append(half_box_square(simulation.centres[:, 0] / simulation.initial.edges[0]))
 
     def state(self) -> dict[str, np.ndarray]:
-        return {"pressures": np.array(self.pressures), "energies": np.array(self.energies)}
+        return {"pressures": np.array(self.pressures), "energies": np.array(self.energies), "squares": np.array(self.squares)}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         self.pressures, self.energies = arrays["pressures"].tolist(), arrays["energies"].tolist()
+        self.squares = arrays["squares"].tolist()
+
+
+def half_box_square(fractions: FloatArray, places: int = 8) -> float:
+    """Mean of (N_half - N/2)^2 over halves of a periodic box that begin at different places, from (n,) coordinates over its edge."""
+    within = (fractions[None, :] - np.arange(places)[:, None] / places) % 1.0 < 0.5
+    return float(((within.sum(axis=1) - 0.5 * len(fractions)) ** 2).mean())
+
+
+def compressibility_of(squares: list[float], n_molecules: int, volume: float, temperature: float) -> tuple[float, float]:
+    """kappa_T and its error in Å^3/eV: Var(N_half) = n kT kappa_T N/4 in a closed box."""
+    mean, error, _ = mean_and_error(squares)
+    scale = 4.0 / n_molecules / (n_molecules / volume * thermal_energy(temperature))
+    return scale * mean, scale * error
 
 
 def whole_box(state: State) -> Regions:
@@ -151,4 +170,5 @@ def bulk_pressure(
         error = 0.0  # nothing interacts: the pressure is that of an ideal gas, exactly
     energy = float(np.mean(pressure.energies))
     measured = 2.0 * simulation.energy_sums.sum() / (thermal_energy(1.0) * simulation.degree_sums.sum())
-    return BulkResult(mean, error, effective, float(measured), energy, simulation.state, np.array(pressure.pressures))
+    kappa = compressibility_of(pressure.squares, state.topology.n_molecules, state.volume, temperature)
+    return BulkResult(mean, error, effective, float(measured), energy, *kappa, simulation.state, np.array(pressure.pressures))

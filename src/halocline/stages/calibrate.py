@@ -24,7 +24,7 @@ from halocline.dynamics.heat_ledger import needed_friction
 from halocline.dynamics.monitors import Monitor
 from halocline.dynamics.overlaps import refuse_overlaps
 from halocline.dynamics.simulation import Hook, Simulation
-from halocline.errors import UserError
+from halocline.errors import RunFailure, UserError
 from halocline.files import read_arrays, write_arrays
 from halocline.potentials.base import Potential
 from halocline.progress import Silent
@@ -60,6 +60,8 @@ REPLICA_SEED = 100_000
 """Distance between the seeds of replicas."""
 ATOM_STEP = 25e-6
 """CPU seconds of an atom and step of the open system, for the estimate."""
+LARGEST_UNCERTAINTY = 1.0
+"""Relative error beyond which a measured compressibility is refused."""
 LARGEST_TENSION = 1000.0 * BAR
 """A liquid under more tension than this is near its spinodal: molecules leave an open region and a cavity forms in it."""
 
@@ -73,6 +75,8 @@ class Pressures:
     reservoir: float
     reservoir_error: float
     n_effective: float
+    compressibility: float = math.nan
+    compressibility_error: float = math.nan
 
 
 class CalibrateStage(Stage):
@@ -102,7 +106,7 @@ class CalibrateStage(Stage):
         if is_compensated(study):
             start = _compensate(context, start, force)
         build = functools.partial(build_window, dataclasses.replace(context, progress=Silent()))
-        arguments = (settings_of(study), context.folder, context.progress, study.execute.workers, may_overlap)
+        arguments = (settings_of(study, pressures), context.folder, context.progress, study.execute.workers, may_overlap)
         outcome = calibrate(build, start, regions, force, *arguments)
         details = {
             "converged": outcome.converged,
@@ -170,7 +174,21 @@ def tension_warning(pressures: Pressures) -> str | None:
 TENSION_REMEDY = "Raise system.density towards the density at which this level of theory has no pressure, or use another level."
 
 
-def settings_of(study: Study) -> CalibrationSettings:
+def settings_of(study: Study, pressures: Pressures) -> CalibrationSettings:
+    """As the study says, with the measured compressibility where it asks for that.
+
+    Raises:
+        RunFailure: the bulk run was too short to measure it.
+    """
+    given = study.calibration.compressibility
+    if given == "measured":
+        given = pressures.compressibility
+        if not pressures.compressibility_error < LARGEST_UNCERTAINTY * given:
+            raise RunFailure(
+                f"the compressibility is {given:.3g} ± {pressures.compressibility_error:.2g} A3/eV, too uncertain to scale updates",
+                "bulk run of the calibration",
+                "Lengthen calibration.bulk, or state calibration.compressibility.",
+            )
     section = study.calibration
     return CalibrationSettings(
         steps_of(study, section.window),
@@ -179,7 +197,7 @@ def settings_of(study: Study) -> CalibrationSettings:
         section.tolerance,
         section.smoothing,
         section.damping,
-        section.compressibility,
+        given,
         steps_of(study, SAMPLE),
         steps_of(study, study.dynamics.checkpoint),
         section.replicas,
@@ -239,9 +257,10 @@ def _bulk_runs(context: Context) -> tuple[Pressures, State]:
     atomistic, state = _bulk(context, start, fine_of(context), "atomistic", "pressure of the atomistic model")
     if context.study.coupling.reservoir == "tracer":
         ideal = density_of(start) * thermal_energy(context.study.system.temperature)
-        return Pressures(atomistic[0], atomistic[1], ideal, 0.0, atomistic[2]), state
+        return Pressures(atomistic[0], atomistic[1], ideal, 0.0, atomistic[2], *atomistic[3:]), state
     reservoir, _ = _bulk(context, state, coarse_of(context), "reservoir", "pressure of the reservoir")
-    return Pressures(atomistic[0], atomistic[1], reservoir[0], reservoir[1], min(atomistic[2], reservoir[2])), state
+    effective = min(atomistic[2], reservoir[2])
+    return Pressures(atomistic[0], atomistic[1], reservoir[0], reservoir[1], effective, *atomistic[3:]), state
 
 
 def _bulk(context: Context, start: State, potential: Potential, name: str, words: str) -> tuple[list[float], State]:
@@ -264,7 +283,7 @@ def _bulk(context: Context, start: State, potential: Potential, name: str, words
             make_mover=integrator_of(study),
         )
         assert result.state.velocities is not None
-        values = np.array([result.pressure, result.error, result.n_effective])
+        values = np.array([result.pressure, result.error, result.n_effective, result.compressibility, result.compressibility_error])
         write_arrays(path, values=values, positions=result.state.positions, velocities=result.state.velocities)
     arrays = read_arrays(path)
     state = State(arrays["positions"], start.cell, start.topology, arrays["velocities"], start.periodic, dict(start.info))
@@ -288,6 +307,7 @@ def _result(study: Study, regions: Regions, outcome: Calibration, pressures: Pre
     effective, unit = pressures.n_effective, KILOJOULE_PER_MOLE
     numbers = [
         Number("pressure of the atomistic model", pressures.atomistic / BAR, "bar", pressures.atomistic_error / BAR, effective),
+        Number("compressibility", pressures.compressibility * BAR, "/bar", pressures.compressibility_error * BAR, effective),
         Number("pressure of the reservoir", pressures.reservoir / BAR, "bar", pressures.reservoir_error / BAR, effective),
         Number("expected pressure difference per molecule", expected / unit, "kJ/mol", expected_error / unit, effective),
         *(
