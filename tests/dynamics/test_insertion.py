@@ -196,10 +196,10 @@ def test_windows_without_overlap_or_samples_are_told_and_nonsense_is_refused() -
 
 
 def settings(state: State, steps: int, **options: object) -> StagedInsertion:
-    ghost = with_ghost(state, ARGON, 12)
+    ghost = with_ghost(state, ARGON, lennard_jones(), 12)
     couplings = schedule(False)
     return StagedInsertion(
-        ghost, lennard_jones(), ghost.topology.n_molecules - 1, couplings, TEMPERATURE, 0.004 * TAU, 1 / TAU, steps, 300, 50, 20, **options
+        ghost, lennard_jones(), ghost.topology.n_molecules - 1, couplings, TEMPERATURE, 0.004 * TAU, 1 / TAU, steps, 500, 20, **options
     )
 
 
@@ -213,9 +213,9 @@ def test_finished_windows_are_read_back_and_those_of_other_settings_are_not(tmp_
 
 
 def test_ghost_of_an_ideal_gas_costs_nothing() -> None:
-    ghost = with_ghost(gas(64, 0.3, 14), GHOST, 1)
-    job = StagedInsertion(ghost, lennard_jones(), 64, schedule(False), TEMPERATURE, 0.004 * TAU, 1 / TAU, 100, 0, 10, 5)
-    for window in (0, 6):
+    ghost = with_ghost(gas(64, 0.3, 14), GHOST, lennard_jones(), 1)
+    job = StagedInsertion(ghost, lennard_jones(), 64, schedule(False), TEMPERATURE, 0.004 * TAU, 1 / TAU, 100, 0, 5)
+    for window in (0, 8):
         assert not sample_window(job, None, window).any()
 
 
@@ -223,10 +223,10 @@ def test_ghost_of_an_ideal_gas_costs_nothing() -> None:
 def test_widom_and_growth_agree_on_a_liquid(tmp_path) -> None:
     state = sampled(gas(125, 0.6, 15), 100, 4000, 100, 16)[-1]
     by_insertion = widom(sampled(state, 30000, 0, 50, 17), MoleculeInsertion(lennard_jones(), ARGON), 1000, TEMPERATURE, seed=18)
-    by_growth = staged_insertion(settings(state, 10000), tmp_path)
+    by_growth = staged_insertion(settings(state, 20000), tmp_path)
     assert by_growth.warning == ""
     assert by_insertion.error < 0.05 * EPSILON
-    assert by_growth.error < 0.12 * EPSILON
+    assert by_growth.error < 0.2 * EPSILON
     assert abs(by_growth.value - by_insertion.value) < 2 * math.hypot(by_growth.error, by_insertion.error)
     assert abs(by_growth.by_neighbours - by_growth.value) < 2 * by_growth.by_neighbours_error
 
@@ -252,7 +252,17 @@ def test_rigid_water_grows_without_leaving_its_shape() -> None:
     positions = np.concatenate([point + Rotation.random(random_state=rng).apply(shape) for point in grid])
     state = State(positions, np.eye(3) * edge, build_topology([(SPCE, 27)]))
     found = insertion_free_energy(state, "spce", ClassicalMolecules(7.0, skin=0.1), 298.0, 1.0, 60, 20, sample=20, seed=23)
-    assert len(found.chain.values) == 12
+    assert len(found.chain.values) == 14
     assert "independent samples" in found.warning
     with pytest.raises(UserError, match="is flexible"):
         insertion_free_energy(state, "water", ClassicalMolecules(7.0), 298.0, 1.0, 60, 20)
+
+
+def test_growing_molecule_starts_in_the_widest_gap_and_not_on_another_one() -> None:
+    """Any place of a liquid is within 0.8 sigma of some atom, on average; the best of many is not."""
+    state = sampled(gas(125, 0.6, 24), 10, 500, 10, 25)[-1]
+    whole = with_ghost(state, ARGON, lennard_jones(), 26)
+    apart = whole.positions[:-1] - whole.positions[-1]
+    edge = state.edges[0]
+    assert np.linalg.norm(apart - edge * np.rint(apart / edge), axis=1).min() > 0.9 * SIGMA
+    assert np.array_equal(whole.positions[:-1], state.positions)

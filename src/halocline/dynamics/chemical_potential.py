@@ -66,7 +66,7 @@ def insertion_free_energy(
     known.setdefault(inserted.name, inserted)
     rigid = _rigid(state, known, inserted)
     if method == "growth":
-        whole = with_ghost(state, inserted, seed)
+        whole = with_ghost(state, inserted, potential, seed)
         charged = any(site.charge != 0 for site in potential.sites_of(inserted.name))
         settings = StagedInsertion(
             whole, potential, state.topology.n_molecules, schedule(charged), temperature, timestep, FRICTION, steps, equilibration,

@@ -112,10 +112,12 @@ def kirkwood(
     progress: Progress | None = None,
     rigid: Mapping[str, Lengths] | None = None,
 ) -> KirkwoodResult:
-    """Runs at a series of weights, from the smallest to the largest, each beginning where the last one ended.
+    """Runs at a series of weights, from the largest to the smallest, each beginning where the last one ended.
+
+    In this order cores only shrink. The other way round, molecules that are close at a small weight would suddenly overlap.
 
     Args:
-        state: starting configuration; with an ideal gas at w = 0 any will do.
+        state: starting configuration, relaxed in V_AT.
         fine, coarse: V_AT and V_CG.
         temperature: K. friction: 1/fs.
         timestep: fs at w = 1; shorter where the cores are smaller and so steeper for their size.
@@ -128,11 +130,12 @@ def kirkwood(
         RunFailure: a run blew up, or gave no error.
     """
     weights, quadrature = weight_grid(n_weights, power)
-    rows = []
+    rows: list[tuple[float, ...]] = []
+    last: State | None = None
     for part in (fine, coarse):
         part.bind(state.topology, state.cell)
     with (progress or Silent()).task("Kirkwood integration", n_weights * steps) as bar:
-        for k, w in enumerate(weights):
+        for k, w in reversed(list(enumerate(weights))):
             step = timestep * max(SHORTEST, float(w) ** SHRINK)
             mover = make_mover(state, step, temperature, friction, seed + k, rigid)
             series: list[tuple[float, float]] = []
@@ -144,11 +147,13 @@ def kirkwood(
             difference, pressure = np.array(series).T
             rows.append((*mean_and_error(difference)[:2], *mean_and_error(pressure)[:2]))
             state = replace(state, positions=mover.coordinates.copy(), velocities=mover.velocity_array.copy())
-    integrand, errors, pressures, pressure_errors = np.array(rows).T
+            last = state if last is None else last
+    integrand, errors, pressures, pressure_errors = np.array(rows[::-1]).T
+    assert last is not None
     if not np.isfinite(errors).all():
         raise RunFailure("a run has too few samples for an error", "Kirkwood integration", "Take more steps.")
     value, error = float(quadrature @ integrand), float(np.sqrt((quadrature**2) @ errors**2))
-    return KirkwoodResult(Term(value, error), weights, quadrature, integrand, errors, pressures, pressure_errors, state, power)
+    return KirkwoodResult(Term(value, error), weights, quadrature, integrand, errors, pressures, pressure_errors, last, power)
 
 
 def _measure(

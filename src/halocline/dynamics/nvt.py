@@ -17,6 +17,9 @@ from halocline.progress import Task
 from halocline.state import State
 from halocline.topology import FloatArray
 
+FARTHEST = 1e7
+"""Å from the origin, where an atom gets by an explosion only; nearest images lose their meaning further out."""
+
 
 class Moves(Protocol):
     """The operators that :func:`run` needs of an integrator."""
@@ -86,7 +89,7 @@ def run(
         task: advanced by one each step.
 
     Raises:
-        RunFailure: the energy is not finite.
+        RunFailure: the energy is not finite, or an atom has left for good.
     """
     forces = potential.evaluate(mover.coordinates).forces
     for step in range(1, steps + 1):
@@ -94,6 +97,8 @@ def run(
         mover.drift()
         mover.thermostat()
         mover.drift()
+        if not np.abs(mover.coordinates).max() < FARTHEST:
+            raise RunFailure("an atom has flown away", f"step {step}", "Use a shorter time step, or a relaxed start.")
         evaluation = potential.evaluate(mover.coordinates)
         if not np.isfinite(evaluation.energy):
             raise RunFailure("the potential energy is not finite", f"step {step}", "Use a shorter time step, or a relaxed start.")

@@ -25,14 +25,18 @@ from halocline.molecules.base import Molecule
 from halocline.potentials.base import Potential
 from halocline.potentials.classical import ClassicalMolecules
 from halocline.potentials.coupled_molecule import SOFTNESS, CoupledMolecule, CouplingStrength, PartlyCoupled
+from halocline.potentials.insertion import MoleculeInsertion
 from halocline.progress import Progress
 from halocline.results import Number
 from halocline.state import State
 from halocline.topology import FloatArray, Topology
 from halocline.units import thermal_energy
 
-CORES = (0.0, 0.15, 0.3, 0.45, 0.6, 0.8, 1.0)
+CORES = (0.0, 0.15, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
+"""Dense where the cavity opens: there a molecule still sits within the other one at times."""
 CHARGES = (0.2, 0.4, 0.6, 0.8, 1.0)
+PLACES = 20_000
+"""Tried for the tagged molecule; the one of lowest energy is where every window starts."""
 
 
 def schedule(charged: bool, cores: tuple[float, ...] = CORES, charges: tuple[float, ...] = CHARGES) -> FloatArray:
@@ -46,13 +50,12 @@ class StagedInsertion:
     """What to sample.
 
     Attributes:
-        state: all molecules and the tagged one, relaxed but for the tagged one.
+        state: all molecules and the tagged one, which does not overlap with others, see :func:`with_ghost`.
         classical: potential of the whole system, without force cap.
         tagged: number of the tagged molecule.
         couplings: (n_windows, 2), from (0, 0) to (1, 1), see :func:`schedule`.
         temperature: K. timestep: fs. friction: 1/fs.
-        steps: sampled in each window. equilibration: before that. approach: at each coupling that the molecule passes on its
-            way to the window.
+        steps: sampled in each window. equilibration: before that.
         sample: steps between samples.
         rigid: distances of rigid species, see :func:`halocline.dynamics.nvt.rigid_lengths`.
         within: energy within flexible molecules.
@@ -68,7 +71,6 @@ class StagedInsertion:
     friction: float
     steps: int
     equilibration: int
-    approach: int = 200
     sample: int = 20
     rigid: Mapping[str, Lengths] = field(default_factory=dict)
     within: Potential | None = None
@@ -83,7 +85,7 @@ class StagedInsertion:
 
     def digest(self) -> str:
         """Changes when the samples would."""
-        numbers = [self.tagged, self.temperature, self.timestep, self.friction, self.steps, self.equilibration, self.approach]
+        numbers = [self.tagged, self.temperature, self.timestep, self.friction, self.steps, self.equilibration]
         topology = self.state.topology
         return hash_data(
             {
@@ -139,15 +141,13 @@ def sample_window(settings: StagedInsertion, folder: Path | None, window: int) -
         kept = read_arrays(path)
         if str(kept["digest"]) == digest:
             return kept["energies"]
-    coupled = CoupledMolecule(settings.classical, settings.tagged, alpha=settings.alpha)
+    strength = CouplingStrength(*settings.couplings[window])
+    coupled = CoupledMolecule(settings.classical, settings.tagged, strength, settings.alpha)
     potential = PartlyCoupled(copy.copy(settings.classical), coupled, copy.copy(settings.within))
     potential.bind(settings.state.topology, settings.state.cell)
     seed = settings.seed + 1000 * window
     arguments = (settings.timestep, settings.temperature, settings.friction, seed, settings.rigid)
     mover = make_mover(settings.state, *arguments)
-    for coupling in settings.couplings[: window + 1]:
-        coupled.strength = CouplingStrength(*coupling)
-        run(mover, potential, settings.approach)
     run(mover, potential, settings.equilibration)
     energies: list[FloatArray] = []
     run(
@@ -200,14 +200,24 @@ def staged_insertion(
     return staged_estimate([done[window] for window in range(n)], settings.couplings, settings.temperature)
 
 
-def with_ghost(state: State, molecule: Molecule, seed: int) -> State:
-    """The state with one more molecule at a random place in random orientation, as the last one; without velocities.
+def with_ghost(state: State, molecule: Molecule, potential: ClassicalMolecules, seed: int) -> State:
+    """The state with one more molecule, as the last one, where it fits best; without velocities.
 
-    Its species need not be among those of the state.
+    It must not start on top of another molecule: the soft core has a flat top, from which a molecule held by its neighbours
+    does not come down in time.
+
+    Args:
+        state: relaxed.
+        molecule: its species need not be among those of the state.
+        potential: decides which of many random places and orientations fits best.
     """
-    generator, topology, geometry = np.random.default_rng(seed), state.topology, np.array(molecule.geometry)
-    centred = geometry - molecule.masses @ geometry / molecule.mass
-    turned = Rotation.from_quat(generator.normal(size=4)).apply(centred)
+    generator, topology = np.random.default_rng(seed), state.topology
+    geometry = np.array(molecule.geometry) - molecule.masses @ np.array(molecule.geometry) / molecule.mass
+    insertion = MoleculeInsertion(potential, molecule, geometry[None])
+    insertion.bind(topology, state.cell)
+    places = generator.uniform(size=(PLACES, 3)) * state.edges
+    turned = np.einsum("ncd,ad->nac", Rotation.from_quat(generator.normal(size=(PLACES, 4))).as_matrix(), geometry)
+    best = int(insertion.energies_at(state.positions, places, turned).argmin())
     species = topology.species if molecule.name in topology.species else (*topology.species, molecule.name)
     more = Topology(
         species,
@@ -216,5 +226,5 @@ def with_ghost(state: State, molecule: Molecule, seed: int) -> State:
         np.append(topology.atomic_numbers, molecule.numbers),
         np.append(topology.masses, molecule.masses),
     )
-    place = generator.uniform(size=3) * state.edges
-    return State(np.concatenate([state.positions, place + turned]), state.cell, more, None, state.periodic)
+    positions = np.concatenate([state.positions, places[best] + turned[best]])
+    return State(positions, state.cell, more, None, state.periodic)
