@@ -20,11 +20,11 @@ def table(tmp_path):
 
 def test_exported_tables_are_read_again(table, tmp_path, capsys):
     force = ThermodynamicForce.load(table)
-    assert run(["force", "export", str(table), str(tmp_path / "table.xvg"), "--json"]) == 0
+    assert run(["export-force", str(table), str(tmp_path / "table.xvg"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["format"] == "gromacs"
     np.testing.assert_allclose(read_gromacs(tmp_path / "table.xvg", force).tables, force.tables, atol=1e-12)
     units = ["--length-unit", "3.4", "--energy-unit", "0.01"]
-    assert run(["force", "export", str(table), str(tmp_path / "table"), "--format", "mrmd", *units]) == 0
+    assert run(["export-force", str(table), str(tmp_path / "table"), "--format", "mrmd", *units]) == 0
     np.testing.assert_allclose(read_mrmd(tmp_path / "table", force, 3.4, 0.01).tables, force.tables, atol=1e-12)
 
 
@@ -34,7 +34,7 @@ def test_exported_tables_are_read_again(table, tmp_path, capsys):
 )
 def test_bad_exports_are_refused(table, tmp_path, monkeypatch, capsys, arguments, words):
     monkeypatch.chdir(tmp_path)
-    assert run(["force", "export", *[str(table) if word == "TABLE" else word for word in arguments], "--json"]) == 2
+    assert run(["export-force", *[str(table) if word == "TABLE" else word for word in arguments], "--json"]) == 2
     error = json.loads(capsys.readouterr().out)["error"]
     assert words in error["what"]
     assert error["remedy"]

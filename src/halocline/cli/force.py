@@ -1,4 +1,4 @@
-"""``halocline force export``: a thermodynamic force for another program."""
+"""``halocline export-force``: a thermodynamic force for another program."""
 
 from __future__ import annotations
 
@@ -19,15 +19,8 @@ EnergyUnit = Annotated[float, typer.Option("--energy-unit", help="eV per unit of
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    group = typer.Typer(help="Thermodynamic forces and other programs.", no_args_is_help=True)
-    group.command(name="export", help="Write one table in the format of GROMACS, ESPResSo++ or MRMD.")(export)
-    group.callback()(_group)
-    app.add_typer(group, name="force")
-
-
-def _group() -> None:
-    """A group keeps the name of its only command."""
+    """Add the command."""
+    app.command(name="export-force", help="Write a thermodynamic force in the format of GROMACS, ESPResSo++ or MRMD.")(export)
 
 
 def export(

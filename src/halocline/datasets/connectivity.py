@@ -27,7 +27,9 @@ _IONIC = np.array([3, 4, 11, 12, 13, 19, 20, 30, 37, 38, 55, 56])
 
 def known_molecules() -> dict[str, Molecule]:
     """All registered molecular species by name."""
-    return {name: entry.value for name, entry in registry.available("molecules").items()}
+    species = {name: entry.value for name, entry in registry.available("molecules").items()}
+    # Rigid and united-atom models are named by classical studies; a file from elsewhere holds the molecules of chemistry.
+    return {name: molecule for name, molecule in species.items() if not molecule.rigid and not molecule.formula_masses}
 
 
 def recognise(atoms: ase.Atoms, molecules: Mapping[str, Molecule], where: str) -> tuple[State, IntArray]:
