@@ -142,7 +142,7 @@ class RegionsSection(Section):
     weighting: Literal["cosine", "smoothstep", "steep"] = key(
         "cosine", "Shape of the smooth weight, for couplings that use one; 'steep' where the reservoir is an ideal gas."
     )
-    inner: list[Length] = key([], "Distances of further interfaces within AT, ascending, for stacks of more than two potentials.")
+    inner: list[Length] = key([], "Interfaces of a deeper stack; from Python only, a study has two potentials.", max_length=0)
 
 
 class CouplingSection(Section):

@@ -144,12 +144,14 @@ def run_window(
 
 
 def heating_power(simulation: Simulation) -> float:
-    """Mean heat of a crossing times crossings per time, eV/fs; infinite unless molecules crossed both ways."""
-    ledger = simulation.ledger
+    """Mean heat of a crossing times crossings per time, and that of changes within S1, eV/fs; infinite where it is not known."""
+    ledger, time = simulation.ledger, simulation.time
+    if not simulation.coupling.is_hamiltonian:
+        return ledger.external / time
     if ledger.flips == 0:
-        return 0.0
+        return ledger.inner / time
     heat = ledger.heat_per_crossing()[0]
-    return 0.5 * ledger.flips * heat / simulation.time if math.isfinite(heat) else math.inf
+    return (0.5 * ledger.flips * heat + ledger.inner) / time if math.isfinite(heat) else math.inf
 
 
 def remove_window(folder: Path, number: int, replicas: int) -> None:

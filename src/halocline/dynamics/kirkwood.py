@@ -62,22 +62,23 @@ class KirkwoodResult:
     state: State
     power: int = 1
 
-    def table(self, species: str, density: float) -> FreeEnergyCompensation:
-        """Gibbs compensation DH(w) = DF(w)/N + [p(w) - p(0)]/n of a liquid of one species; flat density in Hamiltonian AdResS.
+    def table(self, species: str, density: float | None = None) -> FreeEnergyCompensation:
+        """Compensation DH(w) = DF(w)/N of a liquid of one species (flat pressure), with [p(w) - p(0)]/n on top for flat density.
 
         DF and p are polynomials of s through the runs. The slope at w = 0, infinite for an ideal gas, is that of the first knot.
 
         Args:
             species: its name.
-            density: molecules/Å^3.
+            density: molecules/Å^3, for the second one; a thermodynamic force carries the pressure otherwise.
         """
         s, degree = self.weights ** (1.0 / self.power), len(self.weights) - 1
         slope_of_s = Legendre.fit(s, self.integrand * self.power * s ** (self.power - 1), degree, domain=[0.0, 1.0])
         pressure = Legendre.fit(s, self.pressures, min(degree, 4), domain=[0.0, 1.0])
         free_energy = slope_of_s.integ()
         grid = np.linspace(0.0, 1.0, N_KNOTS)
-        values = free_energy(grid) - free_energy(0.0) + (pressure(grid) - pressure(0.0)) / density
-        by_s = slope_of_s(grid[1:]) + pressure.deriv()(grid[1:]) / density
+        volume = 0.0 if density is None else 1.0 / density
+        values = free_energy(grid) - free_energy(0.0) + (pressure(grid) - pressure(0.0)) * volume
+        by_s = slope_of_s(grid[1:]) + pressure.deriv()(grid[1:]) * volume
         slopes = by_s / (self.power * grid[1:] ** (self.power - 1))
         return FreeEnergyCompensation((species,), grid**self.power, np.append(slopes[0], slopes)[None], values[None])
 

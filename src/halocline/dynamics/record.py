@@ -250,8 +250,11 @@ class Record:
         return (self[row] for row in range(self._frames))
 
     def column(self, name: str) -> NDArray[Any]:
-        """All rows of one dataset: time (fs), temperature (rows, 3; K), degrees (rows, 3; mean number of degrees of freedom), kinetic,
-        potential, heat, thermostat (eV), flips, capped (rows, 3) and so on; sums run from the start of recording.
+        """All rows of one dataset.
+
+        time (fs), temperature (rows, 3; K), degrees (rows, 3; mean number of degrees of freedom), kinetic, potential, heat,
+        thermostat (eV; with the work of moving regions, of changed tables and what a coupling without a Hamiltonian does),
+        flips, capped (rows, 3) and so on; sums run from the start of recording.
 
         Raises:
             KeyError: no such dataset.

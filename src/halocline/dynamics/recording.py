@@ -45,7 +45,7 @@ class RecordHook(Hook):
                 "kinetic": simulation.kinetic,
                 "potential": simulation.potential,
                 "heat": ledger.total_heat,
-                "thermostat": ledger.thermostat.sum(),
+                "thermostat": ledger.thermostat.sum() + ledger.external,
                 "flips": ledger.flips,
                 "capped": ledger.capped,
             }

@@ -37,6 +37,7 @@ class Setting:
         multipoles: trained model of molecular properties, or None where there is none.
         fine: the fine potential, for observables that evaluate it anew; bound by the one who measures.
         force: thermodynamic force of the open run.
+        conserves_momentum: whether the coupling obeys Newton's third law, so that the thermodynamic force balances pressures.
         reservoir_factor: n kT kappa_T of the liquid that the reservoir is made of, from a run of its own.
     """
 
@@ -54,6 +55,7 @@ class Setting:
     fine: Potential | None = None
     force: ThermodynamicForce | None = None
     reservoir_factor: Estimate | None = None
+    conserves_momentum: bool = True
 
     @classmethod
     def of(
@@ -66,6 +68,7 @@ class Setting:
         fine: Potential | None = None,
         force: ThermodynamicForce | None = None,
         reservoir_factor: Estimate | None = None,
+        conserves_momentum: bool = True,
     ) -> Setting:
         """The setting of a record, with its own regions unless others are given."""
         times = record.column("time")
@@ -73,7 +76,7 @@ class Setting:
         target = record.temperature_target
         return cls(
             record.cell, record.topology, regions or record.regions, target, record.density, record.resolution, len(record), interval,
-            tolerances, tracers, multipoles, fine, force, reservoir_factor,
+            tolerances, tracers, multipoles, fine, force, reservoir_factor, conserves_momentum,
         )  # fmt: skip
 
     @property

@@ -112,6 +112,10 @@ class DipoleBeads(Potential):
             np.asarray(weights, dtype=np.float64), factors, self._shape, on_centres, on_dipoles, sites, tensor,
         )  # fmt: skip
         forces = _to_atoms(on_centres, on_dipoles, topology.offsets, self._share, self._charges)
+        if virial:
+            # The forces of charges within their molecules belong to the virial over atoms.
+            own = points - centres[topology.molecule_of_atom]
+            tensor += (self._charges[:, None] * own).T @ on_dipoles[topology.molecule_of_atom]
         require_finite(energy, forces, topology)
         return Evaluation(energy, forces, tensor if virial else None, np.zeros(topology.n_molecules, dtype=np.int64), sites)
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from halocline.potentials.base import BoolArray, Rule
+from halocline.potentials.base import PAIR_FACTORS, BoolArray, Rule
 from halocline.topology import FloatArray
 
-RULES: dict[Rule, tuple[float, float, float]] = {"site": (0.0, 0.5, 0.0), "product": (0.0, 0.0, 1.0), "complement": (1.0, 0.0, -1.0)}
-"""Factor of two molecules as r[0] + r[1] (w_a + w_b) + r[2] w_a w_b."""
+RULES = PAIR_FACTORS
 SLOPES: dict[Rule, tuple[float, float]] = {"site": (0.5, 0.0), "product": (0.0, 1.0), "complement": (0.0, -1.0)}
 """dE/dw_a of a pair of energy U_ab as (r[0] + r[1] w_b) U_ab."""
 HALVES = (0.5, 0.0)

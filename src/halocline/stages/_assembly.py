@@ -105,8 +105,9 @@ def density_of(state: State) -> float:
 
 
 def steps_of(study: Study, time: float) -> int:
-    """Time steps in a time in fs, at least one."""
-    return max(1, round(time / study.dynamics.timestep))
+    """Time steps in a time in fs, at least one; a multiple of the steps of the reservoir, after which books are complete."""
+    every = study.coupling.reservoir_steps
+    return every * max(1, round(time / study.dynamics.timestep / every))
 
 
 def open_thermostat(study: Study) -> Thermostat:

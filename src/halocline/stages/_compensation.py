@@ -74,9 +74,9 @@ def measure_compensation(simulation: Simulation, window: int, folder: Path, chec
             read_checkpoint(simulation, path)
         with progress.task("free-energy compensation", UPDATES * update, simulation.steps) as bar:
             simulation.run(UPDATES * update, bar)
-        coupling.table.save(folder / FILE, {})
         state = simulation.state
         assert state.velocities is not None
+        coupling.table.save(folder / FILE, {})
         late = hook.history[int((1 - SETTLED) * UPDATES) :]
         errors = np.array([mean_and_error(series)[1] for series in late.T])
         write_arrays(end, positions=state.positions, velocities=state.velocities, history=hook.history, errors=errors)
@@ -105,9 +105,9 @@ def integrate_compensation(study: Study, start: State, fine: Potential, coarse: 
     friction, temperature = section.friction_reference, study.system.temperature
     arguments = (start, fine, coarse, temperature, section.timestep, friction, steps, N_WEIGHTS, power)
     found = kirkwood(*arguments, seed=study.system.seed, progress=progress, rigid=rigid or None)
-    found.table(names[0], start.topology.n_molecules / start.volume).save(folder / FILE, {})
     history, errors = np.array([[found.free_energy.value]]), np.array([found.free_energy.error])
     write_arrays(folder / "compensation.npz", history=history, errors=errors, weights=found.weights, integrand=found.integrand)
+    found.table(names[0]).save(folder / FILE, {})
     return start
 
 

@@ -65,7 +65,7 @@ def resolution_error(coupling: Coupling, record: Record, progress: Progress) -> 
         for row in rows:
             snapshot = record[int(row)]
             coupling.reset()
-            profiles.append(surface_error(coupling, [(snapshot.positions, snapshot.inside)], record.topology, record.regions))
+            profiles.append(surface_error(coupling, [(snapshot.positions, snapshot.inside)], record.topology, snapshot.regions))
             bar.advance()
     squares = mean(np.array([profile.atomistic**2 for profile in profiles]))
     value = propagate(lambda square: math.sqrt(max(square, 0.0)), [squares])

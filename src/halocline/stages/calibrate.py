@@ -60,6 +60,8 @@ REPLICA_SEED = 100_000
 """Distance between the seeds of replicas."""
 ATOM_STEP = 25e-6
 """CPU seconds of an atom and step of the open system, for the estimate."""
+RESERVOIR_FACTOR = "n kT kappa_T of the reservoir"
+"""Number of this stage that the observable of the number in AT uses."""
 LARGEST_UNCERTAINTY = 1.0
 """Relative error beyond which a measured compressibility is refused."""
 LARGEST_TENSION = 1000.0 * BAR
@@ -77,6 +79,8 @@ class Pressures:
     n_effective: float
     compressibility: float = math.nan
     compressibility_error: float = math.nan
+    reservoir_compressibility: float = math.nan
+    reservoir_compressibility_error: float = math.nan
 
 
 class CalibrateStage(Stage):
@@ -260,7 +264,7 @@ def _bulk_runs(context: Context) -> tuple[Pressures, State]:
         return Pressures(atomistic[0], atomistic[1], ideal, 0.0, atomistic[2], *atomistic[3:]), state
     reservoir, _ = _bulk(context, state, coarse_of(context), "reservoir", "pressure of the reservoir")
     effective = min(atomistic[2], reservoir[2])
-    return Pressures(atomistic[0], atomistic[1], reservoir[0], reservoir[1], effective, *atomistic[3:]), state
+    return Pressures(atomistic[0], atomistic[1], reservoir[0], reservoir[1], effective, *atomistic[3:], *reservoir[3:]), state
 
 
 def _bulk(context: Context, start: State, potential: Potential, name: str, words: str) -> tuple[list[float], State]:
@@ -321,6 +325,10 @@ def _result(study: Study, regions: Regions, outcome: Calibration, pressures: Pre
     needed, words = friction_needed(study, last)
     numbers += needed
     summary += words
+    if math.isfinite(pressures.reservoir_compressibility_error):
+        factor = density * thermal_energy(study.system.temperature)
+        value, spread = factor * pressures.reservoir_compressibility, factor * pressures.reservoir_compressibility_error
+        numbers.append(Number(RESERVOIR_FACTOR, value, "", spread, effective))
     figures = [
         profile_figure(outcome, regions),
         force_figure(outcome, first),

@@ -169,7 +169,7 @@ def _ledger_figure(books: _Books) -> Figure:
     times = books.time.tolist()
     series = [
         Series("heat of changes of membership", times, books.heat.tolist()),
-        Series("work of the thermostat", times, books.thermostat.tolist()),
+        Series("work of the thermostat and of moving regions", times, books.thermostat.tolist()),
         Series("kinetic + potential - both", times, books.remainder.tolist(), None, "dashed"),
     ]
     caption = (

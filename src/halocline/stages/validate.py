@@ -15,12 +15,14 @@ from halocline.errors import RunFailure
 from halocline.files import hash_data, hash_file
 from halocline.observables.base import Observable, Setting
 from halocline.observables.pressure import SitePairs
+from halocline.observables.statistics import Estimate
 from halocline.progress import Progress
 from halocline.results import Figure, Number, StageResult, Table
 from halocline.stages._assembly import coupling_of, run_full, steps_of
 from halocline.stages._classical import step_seconds
 from halocline.stages._force_checks import model_against_quantum, resolution_error
 from halocline.stages.base import Context, Cost, Stage
+from halocline.stages.calibrate import RESERVOIR_FACTOR
 
 REFERENCE_FILE = "reference.h5"
 _ATOM_STEP = 25e-6
@@ -102,7 +104,8 @@ def observe_both(context: Context, opened: Path, reference: Path) -> dict[str, t
     tracers = context.study.coupling.reservoir == "tracer"
     kinds: dict[str, type[Observable]] = {name: entry.value for name, entry in registry.available("observables").items()}
     force = ThermodynamicForce.load(context.file("calibrate", "force")) if "calibrate" in context.results else None
-    fine = coupling_of(context).fine
+    coupling = coupling_of(context)
+    fine, factor = coupling.fine, _reservoir_factor(context)
     if context.study.is_classical:
         kinds.pop("molecular")  # there is no model of molecular properties
     measured = []
@@ -113,10 +116,30 @@ def observe_both(context: Context, opened: Path, reference: Path) -> dict[str, t
                     raise RunFailure("the record holds no configuration", str(path), "Run the stage that makes it with a longer length.")
                 if isinstance(fine, SitePairs):
                     fine.bind(record.topology, record.cell)
-                setting = Setting.of(record, context.study.validation, tracers, multipoles, open_record.regions, fine, force)
+                setting = Setting.of(
+                    record,
+                    context.study.validation,
+                    tracers,
+                    multipoles,
+                    open_record.regions,
+                    fine,
+                    force,
+                    factor,
+                    coupling.conserves_momentum,
+                )
                 cache = context.folder / "observables"
                 measured.append(observe(record, {name: kind(setting) for name, kind in kinds.items()}, cache, context.progress))
     return {name: (measured[0][name], measured[1][name]) for name in kinds}
+
+
+def _reservoir_factor(context: Context) -> Estimate | None:
+    """n kT kappa_T of the reservoir from its bulk run in the calibration; None for tracers, or where that was too short to tell."""
+    if "calibrate" not in context.results or context.study.coupling.reservoir == "tracer":
+        return None
+    found = {number.name: number for number in context.results["calibrate"].numbers}.get(RESERVOIR_FACTOR)
+    if found is None or found.value is None or found.error is None:
+        return None
+    return Estimate(found.value, found.error, found.n_effective or 0.0)
 
 
 def observe(record: Record, observables: dict[str, Observable], cache: Path, progress: Progress) -> dict[str, Observable]:

@@ -73,7 +73,8 @@ class TwoLevelCoupling(Coupling):
     def change(self, positions: FloatArray, old: Evaluation, resolution: Resolution) -> tuple[Evaluation, float]:
         # Smooth weights do not know the membership: only sums over molecules do.
         switches = bool(self._fine_within or self._coarse_within)
-        if self.is_weighted and not switches and np.array_equal(resolution.weight, self._last_weight):
+        # Molecules that wake at the border turn, unless the coupling keeps all of them awake.
+        if self.is_weighted and self.sees_outside and not switches and np.array_equal(resolution.weight, self._last_weight):
             return old, 0.0
         return super().change(positions, old, resolution)
 
