@@ -42,7 +42,7 @@ from halocline.systems.packing import composition, study_edges
 MONITOR_INTERVAL = 50
 """Steps between checks of a run's health."""
 CORRELATION_INTERVAL = 8.0
-"""fs between samples of time correlations; 250 of them make the longest lag of 2 ps."""
+"""fs between samples of time correlations, or four steps where those are longer; 250 of them make the longest lag, 2 ps and more."""
 
 
 def fine_of(context: Context) -> Potential:
@@ -183,7 +183,7 @@ def run_recorded(
     checkpoint = folder / f"{name}.npz"
     recorder = RecordHook(record, every, density_of(simulation.initial), steps // every)
     heating = HeatingMonitor(study.dynamics.heating, steps_of(study, study.dynamics.heating_time), checkpoint)
-    correlation = CorrelationHook(correlation_path(record), steps_of(study, CORRELATION_INTERVAL), study.dynamics.timestep)
+    correlation = CorrelationHook(correlation_path(record), max(4, steps_of(study, CORRELATION_INTERVAL)), study.dynamics.timestep)
     last: list[Hook] = [
         Monitor(MONITOR_INTERVAL),
         recorder,
