@@ -25,17 +25,17 @@ from halocline.stages.runner import Runner
 
 STUDY = Path(__file__).with_name("couplings.yaml")
 VARIANTS = {
-    "subtractive, tracers": ("coupling.reservoir=tracer", "regions.hysteresis=0 A"),
-    "hamiltonian, tracers": ("coupling.reservoir=tracer", "coupling.name=hamiltonian", "regions.weighting=steep"),
-    "subtractive, beads, no hysteresis": ("regions.hysteresis=0 A",),
     "subtractive, beads": (),
-    "abrupt with weight 1/2, beads": ("coupling.name=abrupt", "coupling.delta_weight=0.5"),
+    "hamiltonian, beads": ("coupling.name=hamiltonian",),
     "site-energy, beads": ("coupling.name=site-energy",),
     "force-interpolation, beads": ("coupling.name=force-interpolation",),
-    "hamiltonian, beads": ("coupling.name=hamiltonian",),
+    "subtractive, beads, no hysteresis": ("regions.hysteresis=0 A",),
+    "abrupt with weight 1/2, beads": ("coupling.name=abrupt", "coupling.delta_weight=0.5"),
     "subtractive, dipole beads": ("coupling.reservoir=dipole",),
-    "site-energy, dipole beads": ("coupling.reservoir=dipole", "coupling.name=site-energy"),
     "hamiltonian, dipole beads": ("coupling.reservoir=dipole", "coupling.name=hamiltonian"),
+    "site-energy, dipole beads": ("coupling.reservoir=dipole", "coupling.name=site-energy"),
+    "subtractive, tracers": ("coupling.reservoir=tracer", "regions.hysteresis=0 A"),
+    "hamiltonian, tracers": ("coupling.reservoir=tracer", "coupling.name=hamiltonian", "regions.weighting=steep"),
 }
 
 
@@ -100,6 +100,7 @@ def main() -> None:
                     f"{100 * found.wave:.1f} %",
                 )
             )
+            print("  ".join(rows[-1]), flush=True)
             key = variant.replace(",", "").replace(" ", "_").replace("-", "_").replace("/", "_")
             figures |= {f"{key}_heat": found.heat, f"{key}_hottest": found.hottest, f"{key}_wave": found.wave}
     columns = ("coupling", "heat in+out kJ/mol", "power kJ/mol/ps", "T of AT K", "hottest 0.5 A", "density in AT", "largest wave in layer")
