@@ -116,7 +116,8 @@ class CalibrateStage(Stage):
             "converged": outcome.converged,
             "limited by noise": outcome.limited_by_noise,
             "windows": len(outcome.windows),
-            "pressures": dataclasses.asdict(pressures),
+            # What a reservoir of tracers does not have stays out.
+            "pressures": {name: value for name, value in dataclasses.asdict(pressures).items() if math.isfinite(value)},
             "origin": origin,
         }
         outcome.force.save(context.folder / "thermodynamic_force.json", force_settings(context), details)
