@@ -7,15 +7,19 @@ import numpy as np
 import pytest
 from synthetic_records import ideal_gas_positions, ideal_gas_record, water_topology
 
+from halocline.adress.coupling.subtractive import SubtractiveCoupling
 from halocline.adress.regions import Slab
 from halocline.config.study import Validation
 from halocline.dynamics.bulk import full_resolution
-from halocline.dynamics.correlation import FOLLOW, INSIDE, CorrelationHook, correlation_path
-from halocline.dynamics.simulation import Thermostat
-from halocline.files import read_arrays
+from halocline.dynamics.correlation import COUNT, DIPOLE, FOLLOW, INSIDE, TURNING, VELOCITY, CorrelationHook, correlation_path
+from halocline.dynamics.rigid_mover import RigidMover
+from halocline.dynamics.simulation import Hook, Simulation, Thermostat
+from halocline.files import read_arrays, write_arrays
+from halocline.molecules.base import build_topology
 from halocline.molecules.charges import dipoles, point_charges
+from halocline.molecules.spce import SPCE
 from halocline.observables.base import Setting
-from halocline.observables.correlation import DIPOLE, VELOCITY, Correlation
+from halocline.observables.correlation import Correlation
 from halocline.potentials.base import Zero
 from halocline.state import State
 from halocline.units import ACCELERATION, BOLTZMANN
@@ -48,12 +52,12 @@ def direct(walkers: Walkers, rows: int, origin: int, lags: int, origins: int) ->
     charges = point_charges(topology)
     dipole = (charges[:, None] * walkers.positions[:rows]).reshape(rows, -1, 3, 3).sum(axis=2)
     inside = np.array([REGIONS.distance(row) < REGIONS.atomistic for row in centres])
-    result = np.zeros((2, lags + 1, 3))
+    result = np.zeros((2, lags + 1, 4))
     for start in range(0, origins * origin, origin):
         for lag in range(lags + 1):
             products = [(x[start] * x[start + lag]).sum(axis=1) for x in (velocity, dipole)]
             for leavers, chosen in ((FOLLOW, inside[start]), (INSIDE, inside[start : start + lag + 1].all(axis=0))):
-                result[leavers, lag] += [products[0][chosen].sum(), products[1][chosen].sum(), chosen.sum()]
+                result[leavers, lag] += [products[0][chosen].sum(), products[1][chosen].sum(), chosen.sum(), chosen.sum()]
     return result
 
 
@@ -90,6 +94,70 @@ def test_restart_continues_with_the_same_sums(tmp_path):
     second.close()
     one, other = read_arrays(tmp_path / "whole.npz"), read_arrays(tmp_path / "second.npz")
     assert all(np.array_equal(one[key], other[key]) for key in one)
+
+
+class Watched(RigidMover):
+    """Notes who falls asleep, in the order of time."""
+
+    def __init__(self, *arguments: object, **options: object) -> None:
+        self.fallen: list[np.ndarray] = []
+        super().__init__(*arguments, **options)
+
+    def sleep(self, molecules):
+        self.fallen.append(molecules.copy())
+        return super().sleep(molecules)
+
+
+class Watch(Hook):
+    """Keeps dipoles, places and who has fallen asleep since the last sample."""
+
+    def __init__(self, interval: int) -> None:
+        self.interval, self.dipoles, self.inside, self.fallen = interval, [], [], []
+
+    def __call__(self, simulation: Simulation) -> None:
+        move = simulation.integrator
+        self.dipoles.append(dipoles(simulation.topology, point_charges(simulation.topology), move.coordinates))
+        self.inside.append(simulation.distance < simulation.regions.atomistic)
+        self.fallen.append(np.any(move.fallen or [np.zeros(simulation.topology.n_molecules, dtype=bool)], axis=0))
+        move.fallen.clear()
+
+
+def sleepers(count: int, hooks: list[Hook], seed: int = 5) -> Simulation:
+    """Rigid water without interactions; thin layers, so that molecules leave and come back."""
+    topology = build_topology([(SPCE, count)])
+    state = State(ideal_gas_positions(count, np.random.default_rng(seed), EDGES), np.diag(EDGES), topology)
+    mover = Watched(state, [SPCE], 4.0, 300.0, seed, points=True)
+    thermostat, thin = Thermostat(4.0, 300.0, (0.0, 0.0, 0.02)), Slab(12.0, 2.0, 0.5, 0.0, 24.0)
+    return Simulation(state, SubtractiveCoupling(Zero(), Zero()), thin, thermostat, None, seed, hooks=hooks, integrator=mover)
+
+
+def test_dipoles_are_followed_until_the_molecule_first_falls_asleep(tmp_path):
+    watch, origin, lags = Watch(4), 5, 60
+    hook = CorrelationHook(tmp_path / "c.npz", 4, 4.0, origin=origin, lags=lags, block=4)
+    sleepers(150, [watch, hook]).run(4 * (lags + 8 * origin))
+    hook.close()
+    expected, came_back = np.zeros((lags + 1, 2)), 0
+    for start in range(0, 8 * origin, origin):
+        members, turning = watch.inside[start], watch.inside[start].copy()
+        for lag in range(lags + 1):
+            turning &= ~watch.fallen[start + lag] if lag else True
+            products = (watch.dipoles[start] * watch.dipoles[start + lag]).sum(axis=1)
+            expected[lag] += [products[turning].sum(), turning.sum()]
+        came_back += int((members & ~turning & watch.inside[start + lags]).sum())
+    sums = read_arrays(tmp_path / "c.npz")["sums"].sum(axis=0)[FOLLOW]
+    assert came_back > 3
+    assert expected[-1, 1] < 0.8 * sums[-1, COUNT]
+    np.testing.assert_allclose(sums[:, [DIPOLE, TURNING]], expected, atol=1e-9)
+
+
+def test_files_that_do_not_say_how_many_dipoles_were_followed_give_velocities_only(tmp_path):
+    old = {"time": np.arange(3.0), "sums": np.random.default_rng(1).uniform(1, 2, (6, 2, 3, 3)), "momentum": np.zeros((6, 3, 3))}
+    write_arrays(tmp_path / "record.correlation.npz", **old)
+    with ideal_gas_record(tmp_path / "record.h5", 10, 5) as record:
+        observable = Correlation(Setting.of(record, Validation()))
+        observable.read(record)
+    assert [figure.key for figure in observable.figures(observable)] == ["vacf"]
+    assert np.isnan(observable.function(DIPOLE)[0]).all()
 
 
 def test_dipole_of_a_rigid_rotor_turns_as_a_cosine(tmp_path):

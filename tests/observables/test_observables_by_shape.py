@@ -1,6 +1,7 @@
 """Observables in regions of every shape, where an ideal gas gives exact answers."""
 
 import math
+from dataclasses import replace
 
 import contracts
 import numpy as np
@@ -113,6 +114,32 @@ def test_orientations_and_charges_of_an_ideal_gas_vanish_in_every_shape(pair):
     # A followed molecule brings its own charges to the centre.
     assert all(within(block, 0.0) for block, start in zip(blocks, edges) if start > 2.0 or not followed(pair[0]))
     assert charge.series("net") == pytest.approx(0.0, abs=1e-9)
+
+
+def test_charge_profiles_end_where_molecules_may_sleep_and_do_not_see_how_those_lie(pair):
+    observables = [ChargeDensity(Setting.of(pair[0], Validation())) for _ in range(2)]
+    changed = 0
+    for snapshot in (pair[0][row] for row in range(20)):
+        stale = snapshot.positions.reshape(COUNT, 3, 3).copy()
+        asleep = np.flatnonzero(~snapshot.members)
+        # All of them lie alike, as mass points do that left in the same orientation.
+        stale[asleep] = snapshot.centres[asleep, None] + (stale[0] - snapshot.centres[0])
+        other = replace(snapshot, positions=stale.reshape(-1, 3))
+        changed += len(asleep)
+        observables[0].update(snapshot)
+        observables[1].update(other)
+    assert changed > 20
+    for name in ("profile", "dipole", "blocks", "net"):
+        np.testing.assert_allclose(observables[1].series(name), observables[0].series(name), atol=1e-12)
+
+
+def test_charge_profile_counts_all_charges_up_to_its_last_bin(pair):
+    charge = observe(ChargeDensity, pair[0])
+    outer, extent = pair[0].regions.outer, 0.98
+    assert outer - extent < charge.shells.edges[-1] < outer
+    assert charge.outward.edges[-1] == pytest.approx(outer)
+    last = charge.series("profile")[:, [0, -1] if charge.shells.edges[0] < 0 else [-1]]
+    assert (np.abs(last.mean(axis=0)) < 4 * last.std(axis=0) / math.sqrt(len(last))).all()
 
 
 def test_radial_distribution_of_an_ideal_gas_is_one_in_both_normalisations(pair):

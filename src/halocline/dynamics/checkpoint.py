@@ -16,7 +16,7 @@ from halocline.errors import RunFailure
 from halocline.files import read_arrays, write_arrays
 from halocline.potentials.base import Evaluation
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 
 def previous_path(path: Path) -> Path:

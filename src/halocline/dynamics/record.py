@@ -56,6 +56,11 @@ class Snapshot:
         """(n_molecules, 3) centres of mass, Å, not wrapped."""
         return self.topology.centres_of_mass(self.positions)
 
+    @property
+    def members(self) -> BoolArray:
+        """(n_molecules,) molecules of S1. The others may sleep in the reservoir, with an orientation that means nothing."""
+        return self.inside if self.inside.ndim == 1 else self.inside[-1]
+
     @cached_property
     def distance(self) -> FloatArray:
         """(n_molecules,) distance of the centres of mass from the core of the regions, Å."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from halocline.dynamics.blocks import Blocks
 from halocline.dynamics.record import RecordHeader, RecordWriter
 from halocline.dynamics.simulation import Hook, Simulation
 from halocline.topology import FloatArray, IntArray
@@ -116,7 +117,9 @@ class ProfileHook(Hook):
 
 
 class TemperatureHook(Hook):
-    """Translational temperature of molecules against distance, every ``interval`` steps, in blocks of ``block`` samples.
+    """Translational temperature of molecules against distance, every ``interval`` steps.
+
+    Samples are summed in blocks, of ``block`` samples at the start of a run.
 
     Centres of mass move slowly, so that the velocities at the end of a step serve (unlike those of bonds).
     """
@@ -124,35 +127,33 @@ class TemperatureHook(Hook):
     name = "temperature"
 
     def __init__(self, edges: FloatArray, interval: int, block: int = 50) -> None:
-        self.edges, self.interval, self.block = edges, interval, block
-        self._blocks: list[FloatArray] = []
-        self._samples = 0
+        self.edges, self.interval = edges, interval
+        self._blocks = Blocks((2, len(edges) - 1), block)
 
     def __call__(self, simulation: Simulation) -> None:
-        if self._samples % self.block == 0:
-            self._blocks.append(np.zeros((2, len(self.edges) - 1)))
-        self._samples += 1
         topology, n_bins = simulation.topology, len(self.edges) - 1
         velocities = topology.centres_of_mass(simulation.integrator.velocity_array)
         energies = 0.5 * topology.molecule_masses * (velocities**2).sum(1) / ACCELERATION
         bins = (simulation.distance / self.edges[1]).astype(np.int64)
         within = bins < n_bins
-        self._blocks[-1] += [np.bincount(bins[within], energies[within], n_bins), np.bincount(bins[within], minlength=n_bins)]
+        counts = np.bincount(bins[within], minlength=n_bins)
+        self._blocks.add(np.array([np.bincount(bins[within], energies[within], n_bins), counts]))
 
     def profile(self) -> tuple[FloatArray, FloatArray]:
         """(n_bins,) temperatures in K and their standard errors from whole blocks; NaN where nothing is known."""
-        blocks = np.array(self._blocks).reshape(-1, 2, len(self.edges) - 1)
+        blocks = self._blocks.sums
+        energy, count = blocks.sum(axis=0) + self._blocks.current
         with np.errstate(invalid="ignore", divide="ignore"):
-            mean = 2.0 * blocks[:, 0].sum(0) / (3.0 * BOLTZMANN * blocks[:, 1].sum(0))
+            mean = 2.0 * energy / (3.0 * BOLTZMANN * count)
             each = 2.0 * blocks[:, 0] / (3.0 * BOLTZMANN * blocks[:, 1])
             error = each.std(axis=0, ddof=1) / np.sqrt(len(blocks)) if len(blocks) > 3 else np.full(mean.shape, np.nan)
         return mean, error
 
     def state(self) -> dict[str, np.ndarray]:
-        return {"blocks": np.array(self._blocks), "samples": np.array(self._samples)}
+        return self._blocks.state()
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        self._blocks, self._samples = list(arrays["blocks"]), int(arrays["samples"])
+        self._blocks.restore(arrays)
 
 
 def count_molecules(simulation: Simulation, edges: FloatArray, n_species: int) -> IntArray:

@@ -50,6 +50,10 @@ class RigidIntegrator:
         temperature: K.
         seed: of the noise.
 
+    Attributes:
+        points: (n_molecules,) which of them sleep.
+        wakings: (n_molecules,) how often each has woken: its orientation has a history only while this number stays the same.
+
     Raises:
         UserError: a rigid species is linear, its lengths are incomplete or impossible, or a molecule starts far off its shape.
     """
@@ -78,6 +82,7 @@ class RigidIntegrator:
         self._sizes = np.diff(self._offsets)
         self._modes = self._natural.copy()
         self.points = np.zeros(topology.n_molecules, dtype=bool)
+        self.wakings = np.zeros(topology.n_molecules, dtype=np.int64)
         self._set_degrees()
         moves.project(self.positions, self.velocities, self._offsets, self._modes, self._masses)
         self._blocks = -(-topology.n_molecules // moves.BLOCK)
@@ -223,6 +228,7 @@ class RigidIntegrator:
         index = np.atleast_1d(np.asarray(molecules, dtype=np.int64))
         self._require(index, True)
         self._change_modes(index, False)
+        self.wakings[index] += 1
         change = np.zeros(len(index))
         bodies = self._natural[index] != moves.FREE
         if bodies.any():
@@ -265,13 +271,13 @@ class RigidIntegrator:
         """Arrays that a restart needs."""
         return {
             "positions": self.positions.copy(), "velocities": self.velocities.copy(),
-            "points": self.points.copy(), "random": self.generator_state(),
+            "points": self.points.copy(), "wakings": self.wakings.copy(), "random": self.generator_state(),
         }  # fmt: skip
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """Take up what :meth:`state` gave, bit by bit."""
         self.positions[:], self.velocities[:] = arrays["positions"], arrays["velocities"]
-        self.points[:] = arrays["points"]
+        self.points[:], self.wakings[:] = arrays["points"], arrays["wakings"]
         self._modes = np.where(self.points & (self._natural != moves.FREE), moves.POINT, self._natural).astype(np.int8)
         self._set_degrees()
         self.set_generator_state(arrays["random"])

@@ -20,6 +20,23 @@ def point_charges(topology: Topology) -> FloatArray:
     return np.concatenate(each) if each else np.zeros(0)
 
 
+def charge_extent(topology: Topology) -> float:
+    """Largest distance of a charge from the centre of mass of its molecule, in the geometries of the species, Å; zero without charges.
+
+    Raises:
+        UserError: an unknown species.
+    """
+    farthest = 0.0
+    for name in topology.species:
+        molecule = registry.get("molecules", name)
+        charged = np.array([site.charge != 0.0 for site in molecule.nonbonded], dtype=bool)
+        if charged.any():
+            geometry = np.array(molecule.geometry)
+            away = geometry - molecule.masses @ geometry / molecule.mass
+            farthest = max(farthest, float(np.linalg.norm(away[charged], axis=1).max()))
+    return farthest
+
+
 def dipoles(topology: Topology, charges: FloatArray, positions: FloatArray) -> FloatArray:
     """(n_molecules, 3) dipoles about the centres of mass, e Å, from (n_atoms, 3) positions of whole molecules."""
     away = positions - topology.centres_of_mass(positions)[topology.molecule_of_atom]

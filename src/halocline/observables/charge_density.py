@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from halocline.dynamics.record import Snapshot
-from halocline.molecules.charges import dipoles, point_charges
+from halocline.molecules.charges import charge_extent, dipoles, point_charges
 from halocline.observables.base import Comparison, Observable, Setting, curve, number
 from halocline.observables.geometry import Shells, profile_edges
 from halocline.observables.statistics import Estimate, column_errors, mean, variance
@@ -24,13 +24,18 @@ TOLERANCE = 0.01
 class ChargeDensity(Observable):
     """Charge of atoms per volume against distance; zero on average anywhere in a homogeneous liquid.
 
+    Molecules outside S1 may sleep as mass points, with the orientation that they had when they left. Profiles of both runs end where
+    they begin: that of the dipoles at the border of S1, and that of the charges nearer by the extent of a molecule, so that every
+    bin counts all charges that can be in it and no stale one.
+
     The dipole density is that of whole molecules at their centres of mass, along the direction towards lower resolution.
     The net charge of AT counts whole molecules, so it is zero for neutral species; for ions its mean is zero and its
     variance grows with the area of the border.
     """
 
     name = "charge"
-    summary = "charge density and dipole density against distance, net charge of AT"
+    version = 2
+    summary = "charge density and dipole density in AT and the transition layer, net charge of AT"
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
@@ -39,8 +44,9 @@ class ChargeDensity(Observable):
         self.charged = bool(np.any(self.charges))
         self.net = np.add.reduceat(self.charges, topology.offsets[:-1])
         self.has_ions = bool(np.any(np.abs(self.net) > 1e-6))
-        self.shells = Shells(regions, setting.cell, profile_edges(regions, BIN))
-        self.outward = Shells(regions, setting.cell, np.linspace(0.0, regions.reach, max(1, round(regions.reach / BIN)) + 1))
+        complete = max(regions.outer - charge_extent(topology), BIN)
+        self.shells = Shells(regions, setting.cell, profile_edges(regions, BIN, complete))
+        self.outward = Shells(regions, setting.cell, np.linspace(0.0, regions.outer, max(1, round(regions.outer / BIN)) + 1))
         blocks = max(1, math.floor(regions.atomistic / BLOCK + 0.5))
         self.blocks = Shells(regions, setting.cell, np.linspace(0.0, regions.atomistic, blocks + 1))
 
@@ -107,6 +113,7 @@ class ChargeDensity(Observable):
         ):
             pairs = (("open", self), ("full resolution", reference))
             series = [curve(label, shells.centres, item.series(key).mean(axis=0), column_errors(item.series(key))) for label, item in pairs]
-            caption += f" Zero in a homogeneous liquid; AT ends at {self.setting.regions.atomistic:g} A."
+            regions = self.setting.regions
+            caption += f" Zero in a homogeneous liquid; AT ends at {regions.atomistic:g} A, the transition layer at {regions.outer:g} A."
             figures.append(Figure(f"charge_{key}", title, away, unit, series, caption))
         return figures

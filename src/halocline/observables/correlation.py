@@ -3,7 +3,8 @@
     D = 1/3 INT_0^T C_v(t) dt
 
 to the longest recorded lag T, with leavers followed. The other convention, counting molecules only while they have not left,
-selects slow molecules: both curves are shown, and they part at the time that a molecule needs to leave.
+selects slow molecules: both curves are shown, and they part at the time that a molecule needs to leave. A dipole is followed only as
+long as its molecule has an orientation: one that falls asleep in the reservoir is left out from then on.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import math
 
 import numpy as np
 
-from halocline.dynamics.correlation import FOLLOW, INSIDE, correlation_path
+from halocline.dynamics.correlation import COUNT, DIPOLE, FOLLOW, INSIDE, TURNING, VELOCITY, correlation_path
 from halocline.dynamics.record import Record, Snapshot
 from halocline.files import read_arrays
 from halocline.observables.base import Comparison, Observable, curve, number
@@ -20,16 +21,21 @@ from halocline.observables.statistics import MIN_SAMPLES, Estimate, function_of_
 from halocline.results import Figure, Number
 from halocline.topology import FloatArray
 
-VELOCITY, DIPOLE, COUNT = 0, 1, 2
 TOLERANCE = 0.1
 """Accepted relative difference of diffusion coefficients."""
+_COUNTS = {VELOCITY: COUNT, DIPOLE: TURNING}
+"""Which molecules a sum is over."""
 _LEVELS = ("AT", "the transition layers", "the reservoir")
 
 
 class Correlation(Observable):
-    """Reads what :class:`~halocline.dynamics.correlation.CorrelationHook` left beside the record; nothing without it."""
+    """Reads what :class:`~halocline.dynamics.correlation.CorrelationHook` left beside the record; nothing without it.
+
+    Files that do not say how many dipoles were followed give velocities only.
+    """
 
     name = "correlation"
+    version = 2
     summary = "velocity and dipole autocorrelation of molecules that start in AT, diffusion coefficient, mean momenta"
 
     def update(self, snapshot: Snapshot) -> None:
@@ -40,7 +46,10 @@ class Correlation(Observable):
         if not path.is_file():
             return
         arrays = read_arrays(path)
-        for sums, momentum in zip(arrays["sums"], arrays["momentum"]):
+        blocks = arrays["sums"]
+        if blocks.shape[-1] == TURNING:
+            blocks = np.concatenate([blocks, np.zeros((*blocks.shape[:-1], 1))], axis=-1)
+        for sums, momentum in zip(blocks, arrays["momentum"]):
             self.store(time=arrays["time"], sums=sums, momentum=momentum)
 
     @property
@@ -60,12 +69,12 @@ class Correlation(Observable):
             leavers: :data:`FOLLOW` or :data:`INSIDE`.
             normalised: whether it begins at one.
         """
-        sums = self.series("sums")[:, leavers]
+        sums, count = self.series("sums")[:, leavers], _COUNTS[kind]
         scale = 1.0
         if normalised:
-            start = sums[:, 0, kind].sum() / max(sums[:, 0, COUNT].sum(), 1.0)
+            start = sums[:, 0, kind].sum() / max(sums[:, 0, count].sum(), 1.0)
             scale = 1.0 / start if start > 0 else math.nan
-        estimates = [function_of_means(sums[:, lag][:, [kind, COUNT]], _per_molecule) for lag in range(sums.shape[1])]
+        estimates = [function_of_means(sums[:, lag][:, [kind, count]], _per_molecule) for lag in range(sums.shape[1])]
         errors = [math.nan if item.error is None else item.error for item in estimates]
         return scale * np.array([item.value for item in estimates]), scale * np.array(errors)
 
@@ -108,7 +117,7 @@ class Correlation(Observable):
         for kind, key, title in ((VELOCITY, "vacf", "Velocity autocorrelation"), (DIPOLE, "dipole_acf", "Dipole autocorrelation")):
             series = []
             for label, item in (("open", self), ("full resolution", reference)):
-                if not item.is_known or not item.series("sums")[:, :, 0, kind].any():
+                if not item.is_known or not item.series("sums")[:, :, 0, [kind, _COUNTS[kind]]].any(axis=(0, 1)).all():
                     continue
                 for words, leavers in (("followed", FOLLOW), ("while inside", INSIDE)):
                     values, errors = item.function(kind, leavers)
@@ -116,6 +125,8 @@ class Correlation(Observable):
                     series.append(curve(f"{label}, {words}", item.times / 1e3, values, errors, style))  # type: ignore[arg-type]
             if series:
                 caption = "Molecules that start in AT: followed wherever they go, or counted only until they first leave."
+                if kind == DIPOLE:
+                    caption += " Molecules that fall asleep in the reservoir lose their orientation and are left out from then on."
                 figures.append(Figure(key, title, "time (ps)", "autocorrelation", series, caption))
         return figures
 

@@ -20,10 +20,15 @@ def two_sided(regions: Regions) -> bool:
     return type(regions).shift is not Regions.shift
 
 
-def profile_edges(regions: Regions, width: float) -> FloatArray:
-    """(n_bins + 1,) edges of about equal bins of the profile coordinate, Å; an even number of bins where it has two sides."""
-    half = max(1, round(regions.reach / width))
-    return np.linspace(-regions.reach, regions.reach, 2 * half + 1) if two_sided(regions) else np.linspace(0.0, regions.reach, half + 1)
+def profile_edges(regions: Regions, width: float, reach: float | None = None) -> FloatArray:
+    """(n_bins + 1,) edges of about equal bins of the profile coordinate, Å; an even number of bins where it has two sides.
+
+    Args:
+        width: about that of a bin, Å. reach: distance of the last edge, Å; as far as profiles of the regions make sense if not given.
+    """
+    reach = regions.reach if reach is None else reach
+    half = max(1, round(reach / width))
+    return np.linspace(-reach, reach, 2 * half + 1) if two_sided(regions) else np.linspace(0.0, reach, half + 1)
 
 
 class Shells:

@@ -49,8 +49,7 @@ class Orientation(Observable):
             cosine = (regions.direction(snapshot.centres) * dipole).sum(axis=1) / np.linalg.norm(dipole, axis=1)
         # A molecule at the very centre of a sphere has no outward direction.
         # Outside S1 a molecule has no orientation that anything depends on.
-        members = snapshot.inside if snapshot.inside.ndim == 1 else snapshot.inside[-1]
-        chosen = self.polar & np.isfinite(cosine) & (distance > 0) & members
+        chosen = self.polar & np.isfinite(cosine) & (distance > 0) & snapshot.members
         distance, cosine = distance[chosen], cosine[chosen]
         inside = distance < regions.atomistic
         profile = [np.histogram(distance, self.edges)[0], np.histogram(distance, self.edges, weights=cosine)[0]]
