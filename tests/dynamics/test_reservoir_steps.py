@@ -43,6 +43,22 @@ def test_the_parts_add_up_to_the_whole():
     np.testing.assert_allclose(often.forces + seldom.forces, whole.forces, atol=1e-14)
 
 
+@pytest.mark.parametrize("capped", ["fine", "coarse"])
+def test_capped_pairs_are_counted_as_often_as_their_potential_is_evaluated(capped):
+    def count(steps: int) -> np.ndarray:
+        caps = {name: 1e-3 if name == capped else np.inf for name in ("fine", "coarse")}
+        pair = {name: PairLennardJones(ARGON["epsilon"], 5.0, 5.9, cap=cap) for name, cap in caps.items()}
+        coupling, still = SubtractiveCoupling(pair["fine"], pair["coarse"]), Thermostat(1e-6, TEMPERATURE, (0.0, 0.0, 0.0))
+        simulation = Simulation(fluid(), coupling, Slab(16.0, 4.0, 6.0, 0.5, 32.0), still, seed=2, reservoir_steps=steps)
+        simulation.run(8)
+        return simulation.ledger.capped
+
+    every, fourth = count(1), count(4)
+    assert every.sum() > 0
+    assert (every[0] > 0) == (capped == "fine")  # pairs in AT are those of the fine potential
+    np.testing.assert_array_equal(fourth, every if capped == "fine" else every / 4)
+
+
 def test_the_ledger_closes_at_outer_steps_and_its_error_falls_with_the_square_of_the_step():
     def error(timestep: float) -> float:
         simulation = run(timestep, 4, friction=0.0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from halocline.errors import RunFailure, UserError
-from halocline.potentials.kernels.neighbours import NeighbourList, PairList
+from halocline.potentials.kernels.neighbours import NeighbourList, PairList, beside
 
 
 def all_pairs(positions: np.ndarray, edges: np.ndarray, cutoff: float, selected: np.ndarray) -> dict[tuple[int, int], np.ndarray]:
@@ -96,6 +96,30 @@ def test_positions_that_are_not_numbers_are_a_failure_not_a_crash() -> None:
     positions[2, 1] = np.nan
     with pytest.raises(RunFailure, match="site 2"):
         NeighbourList(2.0, np.full(3, 8.0)).pairs(positions)
+
+
+@pytest.mark.parametrize("far", [1e300, -1e300, 1e20, -2e7, np.inf])
+def test_positions_outside_any_box_are_a_failure_not_a_crash(far: float) -> None:
+    positions = np.random.default_rng(1).uniform(0, 8, (50, 3))
+    positions[31, 2] = far
+    fresh, old = NeighbourList(2.0, np.full(3, 8.0), margin=1.0), NeighbourList(2.0, np.full(3, 8.0), margin=1.0)
+    old.pairs(positions[[*range(31), 30, *range(32, 50)]])
+    for neighbours in (fresh, old):
+        with pytest.raises(RunFailure, match=r"position of site 31 is \[.*\] A, outside any box"):
+            neighbours.pairs(positions, np.arange(50) > 10)
+    # Which molecules are beside a subset is asked before there is a list.
+    with np.errstate(invalid="ignore"):
+        wrapped = positions - np.floor(positions / 8.0) * 8.0
+    assert len(beside(wrapped, np.arange(50) > 10, np.full(3, 8.0), 1.0)) == 50
+
+
+def test_positions_far_out_but_in_range_have_the_pairs_of_their_images() -> None:
+    positions = np.random.default_rng(2).uniform(0, 8, (60, 3))
+    edges, away = np.full(3, 8.0), np.zeros((60, 3))
+    away[::3] = 8.0 * 1000000
+    found, expected = (NeighbourList(2.5, edges).pairs(place) for place in (positions + away, positions))
+    np.testing.assert_array_equal(found.neighbours, expected.neighbours)
+    np.testing.assert_allclose(found.displacements, expected.displacements, atol=1e-8)
 
 
 def test_empty_subset_has_no_pairs() -> None:

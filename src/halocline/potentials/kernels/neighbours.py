@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from halocline.errors import RunFailure, UserError
+from halocline.potentials.kernels.neighbour_loops import BoolArray, RowArray, find_pairs, group_by_first, is_stale, select_pairs
 from halocline.topology import FloatArray, IntArray
 
-BoolArray = NDArray[np.bool_]
-RowArray = NDArray[np.int32]
+FARTHEST = 1e7
+"""Å from the origin, where an atom gets by an explosion only; nearest images lose their meaning further out."""
 
 
 @dataclass(frozen=True)
@@ -78,14 +78,14 @@ class NeighbourList:
             selected: (n_sites,) mask, or None for all.
 
         Raises:
-            RunFailure: a position is not finite.
+            RunFailure: a position is not finite, or beyond :data:`FARTHEST`.
         """
         positions = np.ascontiguousarray(positions, dtype=np.float64)
         if selected is None:
             selected = np.ones(len(positions), dtype=np.bool_)
         self._update(positions, selected)
         sites, rows, start = self._sites, self._rows, self._pair_start
-        n_rows, n_pairs = _select(
+        n_rows, n_pairs = select_pairs(
             positions, self.edges, self.cutoff, selected, self._start, self._neighbours,
             self._wrapped, sites, rows, start, self._pair_neighbours, self._displacements, self._distances,
         )  # fmt: skip
@@ -105,22 +105,22 @@ class NeighbourList:
             larger than i.
 
         Raises:
-            RunFailure: a position is not finite.
+            RunFailure: a position is not finite, or beyond :data:`FARTHEST`.
         """
         self._update(positions, selected)
         return self._start, self._neighbours
 
     def _update(self, positions: FloatArray, selected: BoolArray) -> None:
         """Build the list anew where the old one is no longer complete."""
-        if not np.isfinite(positions.sum()):
-            site = int(np.argmin(np.isfinite(positions).all(axis=1)))
-            raise RunFailure(
-                f"the position of site {site} is {positions[site]}", "neighbour list", "Look at the forces of the step before."
-            )
+        # Largest and smallest are NaN where any position is.
+        if len(positions) and not (positions.max() < FARTHEST and positions.min() > -FARTHEST):
+            site = int(np.argmin((np.abs(positions) < FARTHEST).all(axis=1)))
+            what = f"the position of site {site} is {positions[site]} A, outside any box"
+            raise RunFailure(what, "neighbour list", "Look at the forces of the step before; use a shorter time step, or a relaxed start.")
         if self._candidates is None or len(self._candidates) != len(positions):
             self._build(positions, selected, selected)
         else:
-            verdict = _is_stale(positions, self._reference, self.edges, selected, self._candidates, 0.25 * self.skin**2)
+            verdict = is_stale(positions, self._reference, self.edges, selected, self._candidates, 0.25 * self.skin**2)
             if verdict:
                 # A molecule that hovers at the border must not cause a rebuild each time it comes back.
                 self._build(positions, selected, selected | self._candidates if verdict == 2 else selected)
@@ -137,11 +137,11 @@ class NeighbourList:
         capacity = int(len(sites) * (2.5 * density * reach**3 + 8)) + 64
         while True:
             first, second = np.empty(capacity, dtype=np.int32), np.empty(capacity, dtype=np.int32)
-            found = _find_pairs(wrapped, sites, self.edges, n_cells, reach, first, second)
+            found = find_pairs(wrapped, sites, self.edges, n_cells, reach, first, second)
             if found < capacity:
                 break
             capacity = found + 1
-        self._start, self._neighbours = _group_by_first(first[:found], second[:found], n_sites)
+        self._start, self._neighbours = group_by_first(first[:found], second[:found], n_sites)
         self._reference, self._candidates = positions.copy(), candidates.copy()
         self._wrapped = np.empty((n_sites, 3))
         self._sites = np.empty(n_sites, dtype=np.int64)
@@ -168,29 +168,11 @@ def require_room(cutoff: float, edges: FloatArray) -> None:
 
 
 @njit(cache=True, error_model="numpy")
-def _is_stale(
-    positions: FloatArray, reference: FloatArray, edges: FloatArray, selected: BoolArray, candidates: BoolArray, limit: float
-) -> int:
-    """0: the list is good; 1: a selected site moved too far; 2: a selected site is no candidate. ``limit`` in Å^2."""
-    moved = False
-    for i in range(len(positions)):
-        if selected[i]:
-            if not candidates[i]:
-                return 2
-            square = 0.0
-            for k in range(3):
-                step = positions[i, k] - reference[i, k]
-                step -= edges[k] * np.rint(step / edges[k])
-                square += step * step
-            moved = moved or square > limit
-    return 1 if moved else 0
-
-
-@njit(cache=True, error_model="numpy")
 def beside(wrapped: FloatArray, selected: BoolArray, edges: FloatArray, margin: float) -> BoolArray:
     """Sites that share a cell of edge ``margin``, or the face, edge or corner of one, with a selected site."""
     shape = np.maximum(1, np.floor(edges / margin)).astype(np.int64)
-    cells = np.minimum((wrapped / edges * shape).astype(np.int64), shape - 1)
+    # Coordinates that are none, which the list refuses, must not leave the grid.
+    cells = np.maximum(np.minimum((wrapped / edges * shape).astype(np.int64), shape - 1), 0)
     near = np.zeros((shape[0], shape[1], shape[2]), dtype=np.bool_)
     for site in range(len(wrapped)):
         if selected[site]:
@@ -203,106 +185,3 @@ def beside(wrapped: FloatArray, selected: BoolArray, edges: FloatArray, margin: 
     for site in range(len(wrapped)):
         beside[site] = near[cells[site, 0], cells[site, 1], cells[site, 2]]
     return beside
-
-
-@njit(cache=True, error_model="numpy")
-def _find_pairs(
-    wrapped: FloatArray, sites: IntArray, edges: FloatArray, n_cells: IntArray, reach: float, first: RowArray, second: RowArray
-) -> int:
-    """Pairs first < second closer than ``reach``, ascending in second; returns how many there are, stored or not.
-
-    They are all stored if there are fewer than places: the last place is scratch.
-    """
-    nx, ny, nz = n_cells
-    cell_of = np.empty(len(wrapped), dtype=np.int64)
-    head = np.zeros(nx * ny * nz + 1, dtype=np.int64)
-    for site in sites:
-        x = min(int(wrapped[site, 0] / edges[0] * nx), nx - 1)
-        y = min(int(wrapped[site, 1] / edges[1] * ny), ny - 1)
-        z = min(int(wrapped[site, 2] / edges[2] * nz), nz - 1)
-        cell_of[site] = (x * ny + y) * nz + z
-        head[cell_of[site] + 1] += 1
-    head = np.cumsum(head)
-    fill = head[:-1].copy()
-    members, places = np.empty(len(sites), dtype=np.int64), np.empty((len(sites), 3))
-    for site in sites:
-        place = fill[cell_of[site]]
-        members[place] = site
-        for k in range(3):
-            places[place, k] = wrapped[site, k]
-        fill[cell_of[site]] += 1
-    found, square_reach, last = 0, reach * reach, len(first) - 1
-    lx, ly, lz = edges
-    for j in sites:
-        z, y, x = cell_of[j] % nz, cell_of[j] // nz % ny, cell_of[j] // (ny * nz)
-        px, py, pz = wrapped[j]
-        # With one or two cells along an axis every cell is a neighbour, and must be visited once.
-        for dx in range(min(nx, 3)):
-            for dy in range(min(ny, 3)):
-                for dz in range(min(nz, 3)):
-                    other = (((x + dx + nx - 1) % nx) * ny + (y + dy + ny - 1) % ny) * nz + (z + dz + nz - 1) % nz
-                    for member in range(np.uint64(head[other]), np.uint64(head[other + 1])):
-                        i = members[member]
-                        if i >= j:
-                            break
-                        ax, ay, az = abs(px - places[member, 0]), abs(py - places[member, 1]), abs(pz - places[member, 2])
-                        ax, ay, az = min(ax, lx - ax), min(ay, ly - ay), min(az, lz - az)
-                        # Written without a branch, which the processor could not predict: the next pair overwrites this one.
-                        place = np.uint64(min(found, last))
-                        first[place], second[place] = i, j
-                        found += int(ax * ax + ay * ay + az * az < square_reach)
-    return found
-
-
-@njit(cache=True, error_model="numpy")
-def _group_by_first(first: RowArray, second: RowArray, n_sites: int) -> tuple[IntArray, RowArray]:
-    """Counting sort: (n_sites + 1,) starts and (n_pairs,) second sites, ascending for each first site."""
-    start = np.zeros(n_sites + 1, dtype=np.int64)
-    for i in first:
-        start[i + 1] += 1
-    start = np.cumsum(start)
-    fill = start[:-1].copy()
-    neighbours = np.empty(len(first), dtype=np.int32)
-    for pair in range(len(first)):
-        neighbours[fill[first[pair]]] = second[pair]
-        fill[first[pair]] += 1
-    return start, neighbours
-
-
-@njit(cache=True, error_model="numpy")
-def _select(
-    positions: FloatArray, edges: FloatArray, cutoff: float, selected: BoolArray, start: IntArray, neighbours: RowArray,
-    wrapped: FloatArray, sites: IntArray, rows: RowArray, pair_start: IntArray, pair_neighbours: RowArray,
-    displacements: FloatArray, distances: FloatArray,
-) -> tuple[int, int]:  # fmt: skip
-    """Fill the arrays of a PairList from the candidates; returns the number of rows and of pairs."""
-    lx, ly, lz = edges
-    hx, hy, hz = 0.5 * lx, 0.5 * ly, 0.5 * lz
-    n_rows = 0
-    for i in range(len(positions)):
-        rows[i] = -1
-        if selected[i]:
-            sites[n_rows] = i
-            rows[i] = n_rows
-            n_rows += 1
-            for k in range(3):
-                wrapped[i, k] = positions[i, k] - edges[k] * np.floor(positions[i, k] / edges[k])
-    found, square_cutoff = 0, cutoff * cutoff
-    pair_start[0] = 0
-    for row in range(n_rows):
-        i = sites[row]
-        x, y, z = wrapped[i]
-        for candidate in range(start[i], start[i + 1]):
-            j = neighbours[candidate]
-            dx, dy, dz = wrapped[j, 0] - x, wrapped[j, 1] - y, wrapped[j, 2] - z
-            dx = dx - lx if dx > hx else (dx + lx if dx < -hx else dx)
-            dy = dy - ly if dy > hy else (dy + ly if dy < -hy else dy)
-            dz = dz - lz if dz > hz else (dz + lz if dz < -hz else dz)
-            square = dx * dx + dy * dy + dz * dz
-            # Written without a branch, which the processor could not predict: the next pair overwrites a rejected one.
-            pair_neighbours[found] = rows[j]
-            displacements[found, 0], displacements[found, 1], displacements[found, 2] = dx, dy, dz
-            distances[found] = np.sqrt(square)
-            found += int((square < square_cutoff) & (rows[j] >= 0))
-        pair_start[row + 1] = found
-    return n_rows, found
