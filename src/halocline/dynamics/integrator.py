@@ -178,6 +178,12 @@ class Integrator(Mover):
         self.velocities.index_copy_(0, self.damped, after)
         return torch.linalg.vecdot(after - before, after + before) * self._damped_half_masses
 
+    def limit(self, speed: float) -> int:
+        """Slow down atoms that are faster than ``speed`` (Å/fs); returns how many they were."""
+        found = self.velocities.norm(dim=1, keepdim=True)
+        self.velocities *= (speed / found.clamp(min=1e-12)).clamp(max=1.0)
+        return int((found > speed).sum())
+
     def thermostat_by_level(self) -> FloatArray:
         work, n_levels = self.thermostat(), len(self._degrees)
         return torch.bincount(self._damped_levels, work, n_levels).cpu().numpy() if len(work) else np.zeros(n_levels)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
 
 import numpy as np
 
@@ -13,28 +12,13 @@ from halocline.dynamics.rigid_bodies import Lengths, reference_lengths, rigid_ve
 from halocline.errors import RunFailure
 from halocline.molecules.base import Molecule
 from halocline.potentials.base import Potential
+from halocline.potentials.kernels.neighbours import FARTHEST
 from halocline.progress import Task
 from halocline.state import State
 from halocline.topology import FloatArray
 
-FARTHEST = 1e7
-"""Å from the origin, where an atom gets by an explosion only; nearest images lose their meaning further out."""
-
-
-class Moves(Protocol):
-    """The operators that :func:`run` needs of an integrator."""
-
-    @property
-    def coordinates(self) -> FloatArray: ...
-
-    @property
-    def velocity_array(self) -> FloatArray: ...
-
-    def kick(self, forces: FloatArray) -> None: ...
-
-    def drift(self) -> None: ...
-
-    def thermostat(self) -> Any: ...
+Moves = Integrator | RigidIntegrator
+"""What moves the atoms: both have the operators of BAOAB."""
 
 
 def rigid_lengths(molecule: Molecule) -> Lengths:

@@ -24,6 +24,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from halocline.dynamics import rigid_modes as modes
 from halocline.dynamics import rigid_moves as moves
 from halocline.dynamics.rigid_bodies import Lengths, species_tables
 from halocline.errors import RunFailure, UserError
@@ -84,7 +85,7 @@ class RigidIntegrator:
         self.points = np.zeros(topology.n_molecules, dtype=bool)
         self.wakings = np.zeros(topology.n_molecules, dtype=np.int64)
         self._set_degrees()
-        moves.project(self.positions, self.velocities, self._offsets, self._modes, self._masses)
+        modes.project(self.positions, self.velocities, self._offsets, self._modes, self._masses)
         self._blocks = -(-topology.n_molecules // moves.BLOCK)
         self._threaded = topology.n_molecules >= THREADED
         self._heat = thermal_energy(temperature) * ACCELERATION
@@ -107,7 +108,7 @@ class RigidIntegrator:
     @property
     def can_be_points(self) -> NDArray[np.bool_]:
         """(n_molecules,) rigid molecules and single atoms."""
-        return (self._natural != moves.FREE) | (self._sizes == 1)
+        return (self._natural != modes.FREE) | (self._sizes == 1)
 
     @property
     def degrees(self) -> FloatArray:
@@ -175,7 +176,7 @@ class RigidIntegrator:
         if levels is None:
             return self._work.copy()
         sums = np.zeros(n_levels)
-        moves.sum_levels(self._work, levels, sums)
+        modes.sum_levels(self._work, levels, sums)
         return sums
 
     def kinetic_energies(self) -> FloatArray:
@@ -185,7 +186,7 @@ class RigidIntegrator:
     def kinetic_by_level(self, levels: NDArray[np.integer], n_levels: int = 3) -> tuple[FloatArray, FloatArray]:
         """(n_levels,) kinetic energies in eV and degrees of freedom of the molecules of each level."""
         energies, degrees = np.zeros(n_levels), np.zeros(n_levels)
-        moves.kinetic(
+        modes.kinetic(
             self.velocities, self._offsets, self._modes, self._masses, self._molecule_masses,
             levels, self.molecule_degrees, energies, degrees,
         )  # fmt: skip
@@ -206,13 +207,13 @@ class RigidIntegrator:
             UserError: one of them is flexible, or a point already.
         """
         index = np.atleast_1d(np.asarray(molecules, dtype=np.int64))
-        flexible = index[(self._natural[index] == moves.FREE) & (self._sizes[index] > 1)]
+        flexible = index[(self._natural[index] == modes.FREE) & (self._sizes[index] > 1)]
         if len(flexible):
             name = self.topology.species[self._kinds[flexible[0]]]
             raise UserError(f"{name} is flexible", WHERE, "Only rigid molecules and single atoms can be points.")
         self._require(index, False)
         change = np.zeros(len(index))
-        moves.sleep(index, change, self.velocities, self._offsets, self._modes, self._masses, self._molecule_masses)
+        modes.sleep(index, change, self.velocities, self._offsets, self._modes, self._masses, self._molecule_masses)
         self._change_modes(index, True)
         return change
 
@@ -230,11 +231,11 @@ class RigidIntegrator:
         self._change_modes(index, False)
         self.wakings[index] += 1
         change = np.zeros(len(index))
-        bodies = self._natural[index] != moves.FREE
+        bodies = self._natural[index] != modes.FREE
         if bodies.any():
             self._random[2] += np.uint64(1)
             found = np.zeros(int(bodies.sum()))
-            moves.wake(
+            modes.wake(
                 index[bodies], found, self.positions, self.velocities, self._random[0], self._random[2], self._heat,
                 self._offsets, self._kinds, self._masses, self._molecule_masses, self._species.reference, self._species.places,
             )  # fmt: skip
@@ -250,14 +251,14 @@ class RigidIntegrator:
     def _change_modes(self, index: IntArray, asleep: bool) -> None:
         if len(index):
             self.points[index] = asleep
-            bodies = index[self._natural[index] != moves.FREE]
-            self._modes[bodies] = moves.POINT if asleep else self._natural[bodies]
+            bodies = index[self._natural[index] != modes.FREE]
+            self._modes[bodies] = modes.POINT if asleep else self._natural[bodies]
             self.molecule_degrees[bodies] = 3.0 if asleep else 6.0
 
     def _set_degrees(self) -> None:
         """(n_molecules,) degrees of freedom: three of a point, six of a rigid body, three of each atom of any other."""
-        awake = np.where(self._natural == moves.FREE, 3.0 * self._sizes, 6.0)
-        self.molecule_degrees = np.where(self._modes == moves.POINT, 3.0, awake)
+        awake = np.where(self._natural == modes.FREE, 3.0 * self._sizes, 6.0)
+        self.molecule_degrees = np.where(self._modes == modes.POINT, 3.0, awake)
 
     def generator_state(self) -> NDArray[np.uint64]:
         """(3,) all that the noise to come depends on."""
@@ -278,6 +279,6 @@ class RigidIntegrator:
         """Take up what :meth:`state` gave, bit by bit."""
         self.positions[:], self.velocities[:] = arrays["positions"], arrays["velocities"]
         self.points[:], self.wakings[:] = arrays["points"], arrays["wakings"]
-        self._modes = np.where(self.points & (self._natural != moves.FREE), moves.POINT, self._natural).astype(np.int8)
+        self._modes = np.where(self.points & (self._natural != modes.FREE), modes.POINT, self._natural).astype(np.int8)
         self._set_degrees()
         self.set_generator_state(arrays["random"])

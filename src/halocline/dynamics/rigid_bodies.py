@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from halocline.dynamics import rigid_moves as moves
+from halocline.dynamics import rigid_modes
 from halocline.dynamics.constraints import TRIANGLE_PARAMETERS
 from halocline.errors import UserError
 from halocline.topology import FloatArray, IntArray, Topology
@@ -133,7 +133,7 @@ def _parameters(points: FloatArray, masses: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True)
 class SpeciesTables:
-    """Tables over species for the compiled loops; see :mod:`halocline.dynamics.rigid_moves`.
+    """Tables over species for the compiled loops; see :mod:`halocline.dynamics.rigid_modes`.
 
     Attributes:
         modes: (n_species,) natural mode. corners, triangles: of water-like species.
@@ -168,7 +168,7 @@ def species_tables(topology: Topology, positions: FloatArray, rigid: Sequence[bo
         references[s] = reference_geometry(lengths[s], masses, positions[atoms[0]], name)
         positions[atoms] = put_into_shape(positions[atoms], references[s], masses, name)
         found = triangle(references[s], masses)
-        modes[s] = moves.BODY if found is None else moves.TRIANGLE
+        modes[s] = rigid_modes.BODY if found is None else rigid_modes.TRIANGLE
         if found is None:
             pairs[s] = list(lengths[s])
         else:
@@ -195,6 +195,6 @@ def rigid_velocities(
     speeds = np.sqrt(thermal_energy(temperature) * ACCELERATION / topology.masses)
     velocities = generator.normal(size=(topology.n_atoms, 3)) * speeds[:, None]
     bodies = np.array(rigid, dtype=bool)[topology.molecule_species] & (np.diff(topology.offsets) > 1)
-    modes = np.where(bodies, moves.BODY, moves.FREE).astype(np.int8)
-    moves.project(np.ascontiguousarray(positions, dtype=np.float64), velocities, topology.offsets, modes, topology.masses)
+    modes = np.where(bodies, rigid_modes.BODY, rigid_modes.FREE).astype(np.int8)
+    rigid_modes.project(np.ascontiguousarray(positions, dtype=np.float64), velocities, topology.offsets, modes, topology.masses)
     return velocities - (topology.masses[:, None] * velocities).sum(0) / topology.masses.sum()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from halocline.dynamics.integrator import Integrator, maxwell_boltzmann
@@ -19,7 +21,14 @@ FASTEST = 5.0
 
 
 def quench(
-    state: State, potential: Potential, timestep: float, temperature: float, seed: int, steps: int = 400, progress: Progress | None = None
+    state: State,
+    potential: Potential,
+    timestep: float,
+    temperature: float,
+    seed: int,
+    steps: int = 400,
+    progress: Progress | None = None,
+    make_mover: MoverFactory | None = None,
 ) -> State:
     """Relax with strong friction while the time step grows from a tenth to the whole, capping every move.
 
@@ -29,6 +38,7 @@ def quench(
         timestep: fs, of the dynamics that follows.
         temperature: K.
         steps: in all.
+        make_mover: integrator of systems with rigid molecules, which are put into their shape first.
 
     Returns:
         The relaxed configuration with velocities of the temperature.
@@ -37,67 +47,24 @@ def quench(
         RunFailure: forces are not finite, or atoms still move at the cap in the last quarter.
     """
     where = "quench of the starting configuration"
-    remedy = "Build the box at a lower density, or train the atomistic model on more configurations."
-    topology = state.topology
-    potential.bind(topology, state.cell)
-    velocities = maxwell_boltzmann(topology.masses, temperature, np.random.default_rng(seed))
-    capped_late = 0
-    positions = state.positions
-    with (progress or Silent()).task("relax", steps) as bar:
-        for stage, fraction in enumerate((0.1, 0.25, 0.5, 1.0)):
-            step = fraction * timestep
-            move = Integrator(positions, velocities, topology.masses, step, temperature, seed + stage)
-            move.set_friction(np.full(topology.n_atoms, 0.05 / timestep / fraction))
-            limit = LARGEST_MOVE / step
-            for _ in range(steps // 4):
-                forces = potential.evaluate(move.coordinates).forces
-                if not np.isfinite(forces).all():
-                    raise RunFailure("forces are NaN or infinite", where, remedy)
-                # Leapfrog form of BAOAB: two half kicks of one configuration at once.
-                move.kick(forces)
-                move.kick(forces)
-                speed = move.velocities.norm(dim=1, keepdim=True)
-                capped_late += int((speed > limit).sum()) if stage == 3 else 0
-                move.velocities *= (limit / speed.clamp(min=1e-12)).clamp(max=1.0)
-                move.drift()
-                move.thermostat()
-                move.drift()
-                bar.advance()
-            positions, velocities = move.coordinates.copy(), move.velocities.cpu().numpy().copy()
-    if capped_late > topology.n_atoms:
-        raise RunFailure(f"atoms moved at the limit of {LARGEST_MOVE} A per step {capped_late} times at the end", where, remedy)
-    return State(positions, state.cell, topology, velocities, state.periodic, dict(state.info))
-
-
-def quench_rigid(
-    state: State,
-    potential: Potential,
-    make_mover: MoverFactory,
-    timestep: float,
-    temperature: float,
-    seed: int,
-    steps: int = 400,
-    progress: Progress | None = None,
-) -> State:
-    """:func:`quench` for systems with rigid molecules, which are put into their shape first.
-
-    Raises:
-        RunFailure: forces are not finite, or atoms still move at the cap in the last quarter.
-    """
-    where, remedy = "quench of the starting configuration", "Build the box at a lower density, or use a shorter dynamics.timestep."
-    topology, late = state.topology, 0
-    # Rigid molecules take long time steps, in which light atoms move further than the cap by their thermal motion alone.
-    thermal = FASTEST * float(np.sqrt(thermal_energy(temperature) * ACCELERATION / topology.masses.min()))
+    remedy = "Build the box at a lower density, use a shorter dynamics.timestep, or train a learned model on more configurations."
+    topology, thermal, late = state.topology, 0.0, 0
+    if make_mover is None:
+        state = replace(state, velocities=maxwell_boltzmann(topology.masses, temperature, np.random.default_rng(seed)))
+    else:
+        # Rigid molecules take long time steps, in which light atoms move further than the cap by their thermal motion alone.
+        thermal = FASTEST * float(np.sqrt(thermal_energy(temperature) * ACCELERATION / topology.masses.min()))
     potential.bind(topology, state.cell)
     with (progress or Silent()).task("relax", steps) as bar:
         for stage, fraction in enumerate((0.1, 0.25, 0.5, 1.0)):
             step = fraction * timestep
-            move = make_mover(state, step, temperature, seed + stage)
+            move = (make_mover or _flexible)(state, step, temperature, seed + stage)
             move.set_levels(np.zeros(topology.n_molecules, dtype=np.int8), np.array([0.05 / step]))
             for _ in range(steps // 4):
                 forces = potential.evaluate(move.coordinates).forces
                 if not np.isfinite(forces).all():
                     raise RunFailure("forces are NaN or infinite", where, remedy)
+                # Leapfrog form of BAOAB: two half kicks of one configuration at once.
                 move.kick(forces)
                 move.kick(forces)
                 capped = move.limit(max(LARGEST_MOVE / step, thermal))
@@ -106,7 +73,13 @@ def quench_rigid(
                 move.thermostat_by_level()
                 move.drift()
                 bar.advance()
-            state = State(move.coordinates.copy(), state.cell, topology, move.velocity_array.copy(), state.periodic, dict(state.info))
+            state = replace(state, positions=move.coordinates.copy(), velocities=move.velocity_array.copy(), info=dict(state.info))
     if late > topology.n_atoms:
         raise RunFailure(f"atoms moved at the limit of {LARGEST_MOVE} A per step {late} times at the end", where, remedy)
     return state
+
+
+def _flexible(state: State, timestep: float, temperature: float, seed: int) -> Integrator:
+    assert state.velocities is not None
+    masses, molecules = state.topology.masses, state.topology.molecule_of_atom
+    return Integrator(state.positions, state.velocities, masses, timestep, temperature, seed, molecule_of_atom=molecules)

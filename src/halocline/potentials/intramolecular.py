@@ -11,7 +11,7 @@ from numba import njit
 from halocline.errors import UserError
 from halocline.models.model import Model
 from halocline.potentials.base import BoolArray, Evaluation, Potential, Rule
-from halocline.potentials.kernels.phases import prior_pair
+from halocline.potentials.kernels.prior_pairs import prior_pair
 from halocline.potentials.kernels.tables import PriorArrays, prior_arrays
 from halocline.potentials.learned import load_model, require_finite, type_indices
 from halocline.topology import FloatArray, IntArray, Topology

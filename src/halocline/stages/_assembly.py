@@ -25,7 +25,7 @@ from halocline.dynamics.monitors import HeatingMonitor, Monitor
 from halocline.dynamics.recording import RecordHook
 from halocline.dynamics.rigid_mover import MoverFactory
 from halocline.dynamics.simulation import Hook, Simulation, Thermostat
-from halocline.dynamics.start import quench, quench_rigid
+from halocline.dynamics.start import quench
 from halocline.files import hash_file, read_arrays, write_arrays
 from halocline.molecules.base import build_topology
 from halocline.potentials.base import Potential
@@ -126,12 +126,8 @@ def relaxed_box(context: Context) -> State:
     study, path = context.study, context.folder / "relaxed.npz"
     box = box_of(context)
     if not path.exists():
-        fine, make = fine_of(context), integrator_of(study)
         arguments = (study.dynamics.timestep, study.system.temperature, study.system.seed)
-        if make is None:
-            relaxed = quench(box, fine, *arguments, progress=context.progress)
-        else:
-            relaxed = quench_rigid(box, fine, make, *arguments, progress=context.progress)
+        relaxed = quench(box, fine_of(context), *arguments, progress=context.progress, make_mover=integrator_of(study))
         assert relaxed.velocities is not None
         write_arrays(path, positions=relaxed.positions, velocities=relaxed.velocities)
     arrays = read_arrays(path)

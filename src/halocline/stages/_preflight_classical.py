@@ -12,6 +12,7 @@ from halocline.errors import UserError
 from halocline.molecules.base import build_topology
 from halocline.potentials.base import Zero
 from halocline.stages._classical import classical_fine, has_table, is_flexible, species_of, within_molecules
+from halocline.stages._preflight_times import check_times
 from halocline.systems.packing import composition, study_edges
 from halocline.topology import FloatArray, Topology
 from halocline.units import format_quantity
@@ -74,28 +75,8 @@ def check_reservoir(study: Study) -> None:
 
 
 def check_lengths(study: Study) -> None:
-    """Times are in order: step <= record, checkpoint <= length."""
-    dynamics = study.dynamics
-    for name in ("record", "checkpoint"):
-        value = getattr(dynamics, name)
-        if not dynamics.timestep <= value <= dynamics.length:
-            raise UserError(
-                f"dynamics.{name} is {value:g} fs, not between time step {dynamics.timestep:g} fs and length {dynamics.length:g} fs",
-                f"study file: dynamics.{name}",
-                f"Choose dynamics.{name} between dynamics.timestep and dynamics.length.",
-            )
-    wanted = [("calibration.window", dynamics.timestep), ("calibration.bulk", dynamics.timestep), ("validation.reference", dynamics.record)]
-    if has_table(study):
-        wanted += [("coarse_table.reference", dynamics.record), ("coarse_table.length", dynamics.timestep)]
-    for dotted, shortest in wanted:
-        section, key = dotted.split(".")
-        value = getattr(getattr(study, section), key)
-        if value < shortest:
-            what = f"{dotted} is {value:g} fs, shorter than {shortest:g} fs: nothing would be measured"
-            raise UserError(what, f"study file: {dotted}", "Lengthen it to thousands of steps.")
-    if not study.calibration.discard < 1:
-        what = f"calibration.discard is {study.calibration.discard:.0%}: nothing of a window is left"
-        raise UserError(what, "study file: calibration.discard", "Choose it from 0 % to below 100 %.")
+    """Times are in order: step <= record, checkpoint <= length, and runs of their own long enough."""
+    check_times(study, {"coarse_table.reference": "record", "coarse_table.length": "timestep"} if has_table(study) else {})
 
 
 def check_box(study: Study, edges: FloatArray) -> None:

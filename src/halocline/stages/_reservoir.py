@@ -12,7 +12,7 @@ from halocline.dynamics.bulk import full_resolution
 from halocline.dynamics.checkpoint import CheckpointHook, has_checkpoint, read_checkpoint
 from halocline.dynamics.monitors import Monitor
 from halocline.dynamics.simulation import Hook, Simulation, Thermostat
-from halocline.dynamics.start import quench_rigid
+from halocline.dynamics.start import quench
 from halocline.files import read_arrays, write_arrays
 from halocline.mapping.structure import count_pairs, radial_distributions, species_pairs
 from halocline.potentials.base import Potential
@@ -134,7 +134,8 @@ def _run(context: Context, start: State, potential: Potential, length: float, na
         hooks = (Monitor(50), hook, CheckpointHook(checkpoint, max(1, round(dynamics.checkpoint / dynamics.timestep))))
         make = mover_factory(study)
         resumes = has_checkpoint(checkpoint)
-        begin = start if resumes else quench_rigid(start, potential, make, dynamics.timestep, temperature, study.system.seed)
+        arguments = (start, potential, dynamics.timestep, temperature, study.system.seed)
+        begin = start if resumes else quench(*arguments, make_mover=make)
         thermostat = Thermostat(dynamics.timestep, temperature, (dynamics.friction_reference,) * 3)
         simulation = full_resolution(begin, potential, thermostat, study.system.seed, None, hooks, dropped, make)
         if resumes:

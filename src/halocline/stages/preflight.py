@@ -14,6 +14,7 @@ from halocline.labels import QUANTITIES
 from halocline.models.schnet import SchNet
 from halocline.reference.base import make_engine
 from halocline.stages._preflight_classical import preflight_classical
+from halocline.stages._preflight_times import check_times
 from halocline.stages.build import plan_trajectories
 from halocline.systems.packing import study_edges
 from halocline.units import format_quantity
@@ -174,31 +175,8 @@ def check_splits(study: Study) -> None:
 
 
 def check_dynamics(study: Study) -> None:
-    """Times are in order: step <= record, checkpoint <= length."""
-    dynamics = study.dynamics
-    for name in ("record", "checkpoint"):
-        value = getattr(dynamics, name)
-        if not dynamics.timestep <= value <= dynamics.length:
-            raise UserError(
-                f"dynamics.{name} is {value:g} fs, not between time step {dynamics.timestep:g} fs and length {dynamics.length:g} fs",
-                f"study file: dynamics.{name}",
-                f"Choose dynamics.{name} between dynamics.timestep and dynamics.length.",
-            )
-    for dotted, shortest, unit in (
-        ("active_learning.length", dynamics.timestep, "dynamics.timestep"),
-        ("coarse_model.teacher", dynamics.timestep, "dynamics.timestep"),
-        ("calibration.window", dynamics.timestep, "dynamics.timestep"),
-        ("calibration.bulk", dynamics.timestep, "dynamics.timestep"),
-        ("validation.reference", dynamics.record, "dynamics.record"),
-    ):
-        section, key = dotted.split(".")
-        value = getattr(getattr(study, section), key)
-        if value < shortest:
-            what = f"{dotted} is {value:g} fs, shorter than {unit} of {shortest:g} fs: nothing would be measured"
-            raise UserError(what, f"study file: {dotted}", "Lengthen it to thousands of steps.")
-    if not study.calibration.discard < 1:
-        what = f"calibration.discard is {study.calibration.discard:.0%}: nothing of a window is left"
-        raise UserError(what, "study file: calibration.discard", "Choose it from 0 % to below 100 %.")
+    """Times are in order: step <= record, checkpoint <= length, and runs of their own long enough."""
+    check_times(study, {"active_learning.length": "timestep", "coarse_model.teacher": "timestep"})
 
 
 def labelled_edge(study: Study) -> float:

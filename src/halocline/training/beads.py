@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from halocline import files
 from halocline.config.study import CoarseModel as CoarseSection
 from halocline.errors import UserError
 from halocline.mapping.centre_of_mass import Beads
 from halocline.models.priors.fit import PairFitSettings, fit_pair_prior
 from halocline.progress import Progress, Silent
-from halocline.training.data import bead_sites, fingerprint, require_forces
+from halocline.training.data import bead_sites, hash_inputs, require_forces
 from halocline.training.energy_forces import describe_prior, new_model, shortest_distances, spread
 from halocline.training.forces import ForceMatching, force_error, prior_terms, residual_batches, set_references
 from halocline.training.loop import Schedule
@@ -61,17 +60,8 @@ def train_beads(
     if require_forces(beads_valid, "bead validation frames") != species:
         raise UserError("training and validation beads are of different species", "beads", "Map both with the same species.")
     train, valid = (bead_sites(frames, section.cutoff, "beads") for frames in (beads_train, beads_valid))
-    inputs = files.hash_data(
-        {
-            "section": section.model_dump(mode="json"),
-            "data": fingerprint([array for item in [*train, *valid] for array in (item.types, item.positions, item.forces)]),
-            "division": [len(train), len(valid)],
-            "budget": budget,
-            "seed": seed,
-            "steps": steps,
-        }
-    )
-    place = Place(folder, name, inputs)
+    arrays = [array for item in [*train, *valid] for array in (item.types, item.positions, item.forces)]
+    place = Place(folder, name, hash_inputs(section, arrays, (len(train), len(valid)), budget, seed, steps))
     done = place.finished()
     if done is not None:
         return done

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from pydantic import BaseModel
 from torch import Tensor
 
+from halocline import files
 from halocline.errors import UserError
 from halocline.mapping.centre_of_mass import Beads
 from halocline.models.graphs import half_pairs
@@ -203,3 +205,16 @@ def fingerprint(arrays: Sequence[np.ndarray]) -> str:
         digest.update(str((contiguous.shape, contiguous.dtype.str)).encode())
         digest.update(contiguous.tobytes())
     return digest.hexdigest()[:24]
+
+
+def hash_inputs(
+    section: BaseModel, arrays: Sequence[np.ndarray], division: tuple[int, int], budget: float, seed: int, steps: int | None, **more: Any
+) -> str:
+    """Hash of everything that the outcome of a training depends on.
+
+    Args:
+        section: of the study. arrays: all data, training first. division: numbers of configurations for training and validation.
+        budget: s. seed: of weights and order. steps: instead of a budget, or None. more: what this kind of training has beside these.
+    """
+    data = {"section": section.model_dump(mode="json"), "data": fingerprint(arrays), "division": list(division)}
+    return files.hash_data({**data, "budget": budget, "seed": seed, "steps": steps, **more})

@@ -15,7 +15,7 @@ from halocline.errors import UserError
 from halocline.models.model import Model, make_representation
 from halocline.models.priors.fit import PairFit, PairFitSettings, fit_pair_prior
 from halocline.progress import Progress, Silent
-from halocline.training.data import LabelledFrame, Sites, atom_sites, fingerprint, require_labels
+from halocline.training.data import LabelledFrame, Sites, atom_sites, hash_inputs, require_labels
 from halocline.training.forces import ForceMatching, force_error, prior_terms, residual_batches, set_references
 from halocline.training.loop import Schedule
 from halocline.training.outcome import Place, TrainingOutcome, one_level, train_objective
@@ -180,15 +180,6 @@ def _inputs(
     arrays: list[np.ndarray] = []
     for item in [*train, *valid]:
         arrays += [item.types, item.positions, item.forces, np.array([item.energy], dtype=np.float64)]
-    return files.hash_data(
-        {
-            "section": section.model_dump(mode="json"),
-            "data": fingerprint(arrays),
-            "division": [len(train), len(valid)],
-            "budget": budget,
-            "seed": seed,
-            "steps": steps,
-            "initial": None if initial is None else files.hash_file(initial),
-            "energy_weight": ENERGY_WEIGHT,
-        }
-    )
+    begun = None if initial is None else files.hash_file(initial)
+    division = (len(train), len(valid))
+    return hash_inputs(section, arrays, division, budget, seed, steps, initial=begun, energy_weight=ENERGY_WEIGHT)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from halocline import files, registry
+from halocline import registry
 from halocline.config.study import MultipoleModel as MultipoleSection
 from halocline.errors import UserError
 from halocline.labels import QUANTITIES
@@ -20,7 +20,7 @@ from halocline.models.heads.dipole import DipoleHead
 from halocline.models.heads.polarizability import PolarizabilityHead
 from halocline.models.model import Model, make_representation
 from halocline.progress import Progress, Silent
-from halocline.training.data import LabelledFrame, fingerprint, require_labels
+from halocline.training.data import LabelledFrame, hash_inputs, require_labels
 from halocline.training.loop import Objective, Schedule
 from halocline.training.outcome import Place, TrainingOutcome, one_level, train_objective
 
@@ -204,13 +204,4 @@ def _inputs(
     arrays: list[np.ndarray] = []
     for frame in [*train, *valid]:
         arrays += [frame.state.topology.atomic_numbers, frame.state.positions, *(np.asarray(frame.labels[head]) for head in section.heads)]
-    return files.hash_data(
-        {
-            "section": section.model_dump(mode="json"),
-            "data": fingerprint(arrays),
-            "division": [len(train), len(valid)],
-            "budget": budget,
-            "seed": seed,
-            "steps": steps,
-        }
-    )
+    return hash_inputs(section, arrays, (len(train), len(valid)), budget, seed, steps)

@@ -29,8 +29,27 @@ def _unit(offset: FloatArray) -> FloatArray:
     return np.divide(offset, length[:, None], out=np.zeros_like(offset), where=length[:, None] > 0)
 
 
+class _Round:
+    """Regions that may grow in all directions until they touch their images."""
+
+    edges: Point
+
+    @property
+    def reach(self) -> float:
+        return 0.5 * min(self.edges)
+
+    def half_width_allowed(self) -> float:
+        return 0.5 * min(self.edges)
+
+
+def _sizes(section: Any, edges: FloatArray) -> tuple[float, float, float, Point]:
+    """AT, Δ, hysteresis and edges of the box, Å: what all these shapes take from a study, in the order of their fields."""
+    x, y, z = (float(edge) for edge in edges)
+    return section.atomistic, section.transition, section.hysteresis, (x, y, z)
+
+
 @dataclass(frozen=True)
-class Sphere(Regions):
+class Sphere(_Round, Regions):
     """AT within the radius ``atomistic`` of a point, Δ a shell around it, the reservoir the rest of the box.
 
     Attributes:
@@ -52,17 +71,8 @@ class Sphere(Regions):
 
     @classmethod
     def of_section(cls, section: Any, edges: FloatArray, topology: Topology) -> Self:
-        x, y, z = (float(edge) for edge in edges)
-        widths = (section.atomistic, section.transition, section.hysteresis)
-        middle = (0.5 * x, 0.5 * y, 0.5 * z)
-        return cls(middle, *widths, (x, y, z), weighting=section.weighting, inner=tuple(section.inner))
-
-    @property
-    def reach(self) -> float:
-        return 0.5 * min(self.edges)
-
-    def half_width_allowed(self) -> float:
-        return 0.5 * min(self.edges)
+        x, y, z = (0.5 * float(edge) for edge in edges)
+        return cls((x, y, z), *_sizes(section, edges), weighting=section.weighting, inner=tuple(section.inner))
 
     def distance(self, centres: FloatArray) -> FloatArray:
         offset = _offsets(centres, self.centre, self.edges)
@@ -102,7 +112,7 @@ class MovingSphere(Sphere):
 
 
 @dataclass(frozen=True)
-class Spheres(Regions):
+class Spheres(_Round, Regions):
     """The union of spheres: the distance is that of the nearest centre. With ``molecules`` each centre follows a molecule.
 
     Attributes:
@@ -126,18 +136,9 @@ class Spheres(Regions):
 
     @classmethod
     def of_section(cls, section: Any, edges: FloatArray, topology: Topology) -> Self:
-        x, y, z = (float(edge) for edge in edges)
         followed = tuple(int(molecule) for molecule in _followed(section, topology))
-        widths = (section.atomistic, section.transition, section.hysteresis)
         start = (0.0,) * (3 * len(followed))
-        return cls(start, *widths, (x, y, z), followed, weighting=section.weighting, inner=tuple(section.inner))
-
-    @property
-    def reach(self) -> float:
-        return 0.5 * min(self.edges)
-
-    def half_width_allowed(self) -> float:
-        return 0.5 * min(self.edges)
+        return cls(start, *_sizes(section, edges), followed, weighting=section.weighting, inner=tuple(section.inner))
 
     def follow(self, centres: FloatArray) -> Spheres:
         if not self.molecules:

@@ -15,52 +15,18 @@ The whole evaluation is a list of phases; within a phase no thread reads what an
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numba import njit, prange
 
+from halocline.potentials.kernels.buffers import Sites, Work
 from halocline.potentials.kernels.dense import FASTMATH, SingleArray, multiply, softplus_in_place
-from halocline.potentials.kernels.neighbours import RowArray
+from halocline.potentials.kernels.prior_pairs import pair_forces
 from halocline.potentials.kernels.tables import NetworkArrays, PriorArrays
 from halocline.topology import FloatArray, IntArray
 
 BLOCK = 32  # rows per block of the dense layers: all blocks of one phase stay in the first-level cache
 PREPARE, CONVOLVE, UPDATE, CONVOLVE_BACK, UPDATE_BACK, FORCES = range(6)
 _ONE, _TWO, _THREE, _SIX = np.float32(1.0), np.float32(2.0), np.float32(3.0), np.float32(6.0)
-
-
-class Sites(NamedTuple):
-    """A :class:`PairList` with the (n_sites,) type index and molecule of each site of the whole system."""
-
-    sites: IntArray
-    start: IntArray
-    neighbours: RowArray
-    displacements: FloatArray
-    distances: FloatArray
-    types: IntArray
-    molecules: IntArray
-
-
-class Work(NamedTuple):
-    """Buffers, rows and pairs first come first; see :meth:`SchNetKernel._work_arrays` for the shapes."""
-
-    knot: RowArray
-    fraction: SingleArray
-    pair_slope: SingleArray
-    features: SingleArray
-    sent: SingleArray
-    slope: SingleArray
-    received: SingleArray
-    d_received: SingleArray
-    d_sent: SingleArray
-    d_features: SingleArray
-    scratch: SingleArray
-    head: SingleArray
-    forces: FloatArray
-    capped: IntArray
-    energy: FloatArray
-    virial: FloatArray
 
 
 @njit(error_model="numpy", cache=True)
@@ -236,53 +202,6 @@ def _update_back(layer: int, first: int, last: int, thread: int, n_threads: int,
         _back_through_update(layer - 1, block, n_rows, hidden, network, work)
 
 
-@njit(error_model="numpy", cache=True)
-def _pair_forces(first: int, last: int, thread: int, prior: PriorArrays, pairs: Sites, work: Work) -> None:
-    """Add the pair prior and turn dE/dr into forces and virial, in double precision."""
-    forces, capped, virial = work.forces[thread], work.capped[thread], work.virial[thread]
-    for k in range(3):
-        for row in range(len(pairs.sites)):
-            forces[row, k], capped[row] = 0.0, 0
-        for m in range(3):
-            virial[m, k] = 0.0
-    energy = 0.0
-    for i in range(first, last):
-        kind_i, molecule_i = pairs.types[pairs.sites[i]], pairs.molecules[pairs.sites[i]]
-        for pair in range(pairs.start[i], pairs.start[i + 1]):
-            j, r, slope = pairs.neighbours[pair], pairs.distances[pair], float(work.pair_slope[pair])
-            site_j = pairs.sites[j]
-            kind = prior.pair_class[kind_i, pairs.types[site_j], 1 if molecule_i == pairs.molecules[site_j] else 0]
-            if kind >= 0:
-                value, prior_slope = prior_pair(r, kind, prior)
-                energy += value
-                slope += prior_slope
-                if prior.counted[kind] and r < prior.core[kind]:
-                    capped[i] += 1
-                    capped[j] += 1
-            for k in range(3):
-                force = -slope * pairs.displacements[pair, k] / r
-                forces[j, k] += force
-                forces[i, k] -= force
-                for m in range(3):
-                    virial[m, k] += pairs.displacements[pair, m] * force
-    work.energy[thread] += energy
-
-
-@njit(error_model="numpy", cache=True)
-def prior_pair(r: float, kind: int, prior: PriorArrays) -> tuple[float, float]:
-    """Energy (eV) and slope (eV/Å) of one pair of a class at distance r."""
-    if r < prior.core[kind]:
-        return prior.core_value[kind] + prior.core_slope[kind] * (r - prior.core[kind]), prior.core_slope[kind]
-    position = (r - prior.start) / prior.spacing
-    knot = int(position)
-    if knot >= prior.values.shape[1] - 1:
-        return 0.0, 0.0
-    t = position - knot
-    v0, s0, v1, s1 = prior.values[kind, knot], prior.slopes[kind, knot], prior.values[kind, knot + 1], prior.slopes[kind, knot + 1]
-    b, c = 3 * (v1 - v0) - 2 * s0 - s1, 2 * (v0 - v1) + s0 + s1
-    return v0 + t * (s0 + t * (b + t * c)), (s0 + t * (2 * b + 3 * t * c)) / prior.spacing
-
-
 @njit(nogil=True, error_model="numpy", cache=True)
 def run(program: IntArray, thread: int, n_threads: int, network: NetworkArrays, prior: PriorArrays, pairs: Sites, work: Work) -> None:
     """The share of one thread in some phases of the program, rows (phase, layer)."""
@@ -301,7 +220,7 @@ def run(program: IntArray, thread: int, n_threads: int, network: NetworkArrays, 
         elif phase == UPDATE_BACK:
             _update_back(layer, first_row, last_row, thread, n_threads, network, work)
         else:
-            _pair_forces(first, last, thread, prior, pairs, work)
+            pair_forces(first, last, thread, prior, pairs, work)
 
 
 @njit(parallel=True, error_model="numpy", cache=True)

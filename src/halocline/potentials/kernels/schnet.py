@@ -16,6 +16,7 @@ from halocline.models.heads.energy import EnergyHead
 from halocline.models.priors.pair_tables import PairTables
 from halocline.models.schnet import SchNet
 from halocline.potentials.kernels import phases, weighted
+from halocline.potentials.kernels.buffers import Sites, Work
 from halocline.potentials.kernels.dense import SingleArray
 from halocline.potentials.kernels.neighbours import PairList
 from halocline.potentials.kernels.tables import NetworkArrays, PriorArrays, network_arrays, prior_arrays
@@ -70,7 +71,7 @@ class SchNetKernel:
         """
         n_threads = threads_for(len(pairs.sites), phases.BLOCK)
         work = self._work_arrays(len(pairs.sites), len(pairs.distances), n_threads)
-        listed = phases.Sites(pairs.sites, pairs.start, pairs.neighbours, pairs.displacements, pairs.distances, types, molecules)
+        listed = Sites(pairs.sites, pairs.start, pairs.neighbours, pairs.displacements, pairs.distances, types, molecules)
         own = np.zeros(0)
         if weights is None:
             self._run(self._program, n_threads, listed, work)
@@ -80,14 +81,14 @@ class SchNetKernel:
         energy = phases.collect(listed, n_threads, work, forces, capped, virial)
         return KernelResult(energy, forces, virial, capped, own)
 
-    def _run(self, program: IntArray, n_threads: int, listed: phases.Sites, work: phases.Work) -> None:
+    def _run(self, program: IntArray, n_threads: int, listed: Sites, work: Work) -> None:
         if n_threads == 1:
             phases.run(program, 0, 1, self.network, self.prior, listed, work)
         else:
             with one_caller:
                 phases.run_parallel(program, n_threads, self.network, self.prior, listed, work)
 
-    def _run_weighted(self, weights: FloatArray, n_threads: int, listed: phases.Sites, work: phases.Work) -> FloatArray:
+    def _run_weighted(self, weights: FloatArray, n_threads: int, listed: Sites, work: Work) -> FloatArray:
         """The same with weights of sites; returns the energies of all sites, zero where they are not listed, eV."""
         of_rows, rows = weights[listed.sites], np.zeros(len(listed.sites))
         self._run(self._program[: self._turn], n_threads, listed, work)
@@ -98,7 +99,7 @@ class SchNetKernel:
         own[listed.sites] = rows
         return own
 
-    def _work_arrays(self, n_rows: int, n_pairs: int, n_threads: int) -> phases.Work:
+    def _work_arrays(self, n_rows: int, n_pairs: int, n_threads: int) -> Work:
         """Buffers, made again only when they have become too small."""
         rows, pairs, threads = self._capacity
         if n_rows > rows or n_pairs > pairs or n_threads > threads:
@@ -108,7 +109,7 @@ class SchNetKernel:
             def single(*shape: int) -> SingleArray:
                 return np.zeros(shape, dtype=np.float32)
 
-            self._work = phases.Work(
+            self._work = Work(
                 knot=np.zeros(pairs, dtype=np.int32),
                 fraction=single(pairs),
                 pair_slope=single(pairs),

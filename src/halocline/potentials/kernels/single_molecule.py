@@ -137,6 +137,15 @@ def insertion_energies(
 
 
 @njit(error_model="numpy", cache=True)
+def _between(
+    sites: FloatArray, other: int, own: int, dx: float, dy: float, dz: float
+) -> tuple[tuple[float, float, float], float]:  # fmt: skip
+    """Vector from site ``own`` to site ``other`` of molecules that are (dx, dy, dz) apart, Å, and its square, never zero."""
+    x, y, z = dx + sites[other, 0] - sites[own, 0], dy + sites[other, 1] - sites[own, 1], dz + sites[other, 2] - sites[own, 2]
+    return (x, y, z), max(x * x + y * y + z * z, SMALLEST_SQUARE)
+
+
+@njit(error_model="numpy", cache=True)
 def coupled(
     tagged: int, n_own: int, points: FloatArray, sites: FloatArray, radius: float, lennard_jones: float, charge: float, alpha: float,
     around: Surroundings, forces: FloatArray, virial: FloatArray,
@@ -153,10 +162,7 @@ def coupled(
         kind, first = around.species[j], around.first[j]
         for a in range(n_own):
             for b in range(around.n_sites[kind]):
-                e = (dx + sites[first + b, 0] - sites[own + a, 0],
-                     dy + sites[first + b, 1] - sites[own + a, 1],
-                     dz + sites[first + b, 2] - sites[own + a, 2])  # fmt: skip
-                square = max(e[0] * e[0] + e[1] * e[1] + e[2] * e[2], SMALLEST_SQUARE)
+                e, square = _between(sites, first + b, own + a, dx, dy, dz)
                 if square >= square_cutoff:
                     continue
                 pair = around.pairs[kind, a, b]
@@ -191,10 +197,7 @@ def coupled_energies(
         kind, first = around.species[j], around.first[j]
         for a in range(n_own):
             for b in range(around.n_sites[kind]):
-                ex = dx + sites[first + b, 0] - sites[own + a, 0]
-                ey = dy + sites[first + b, 1] - sites[own + a, 1]
-                ez = dz + sites[first + b, 2] - sites[own + a, 2]
-                square = max(ex * ex + ey * ey + ez * ez, SMALLEST_SQUARE)
+                _, square = _between(sites, first + b, own + a, dx, dy, dz)
                 if square >= square_cutoff:
                     continue
                 pair = around.pairs[kind, a, b]

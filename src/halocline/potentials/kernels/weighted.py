@@ -9,7 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from halocline.potentials.kernels.phases import BLOCK, Sites, Work, _back_through_update, _head, prior_pair
+from halocline.potentials.kernels.buffers import Sites, Work
+from halocline.potentials.kernels.phases import BLOCK, _back_through_update, _head
+from halocline.potentials.kernels.prior_pairs import class_of, prior_pair, push
 from halocline.potentials.kernels.tables import NetworkArrays, PriorArrays
 from halocline.topology import FloatArray
 
@@ -46,11 +48,9 @@ def pair_forces(weights: FloatArray, n_threads: int, prior: PriorArrays, pairs: 
     forces, capped, virial = work.forces[0], work.capped[0], work.virial[0]
     energy = 0.0
     for i in range(len(pairs.sites)):
-        kind_i, molecule_i = pairs.types[pairs.sites[i]], pairs.molecules[pairs.sites[i]]
         for pair in range(pairs.start[i], pairs.start[i + 1]):
             j, r, slope = pairs.neighbours[pair], pairs.distances[pair], float(work.pair_slope[pair])
-            site_j = pairs.sites[j]
-            kind = prior.pair_class[kind_i, pairs.types[site_j], 1 if molecule_i == pairs.molecules[site_j] else 0]
+            kind = class_of(pairs.sites[i], pairs.sites[j], prior, pairs)
             if kind >= 0:
                 value, prior_slope = prior_pair(r, kind, prior)
                 scale = 0.5 * (weights[i] + weights[j])
@@ -61,10 +61,5 @@ def pair_forces(weights: FloatArray, n_threads: int, prior: PriorArrays, pairs: 
                 if prior.counted[kind] and r < prior.core[kind] and scale > 0.0:
                     capped[i] += 1
                     capped[j] += 1
-            for k in range(3):
-                force = -slope * pairs.displacements[pair, k] / r
-                forces[j, k] += force
-                forces[i, k] -= force
-                for m in range(3):
-                    virial[m, k] += pairs.displacements[pair, m] * force
+            push(i, j, pair, slope, pairs, forces, virial)
     work.energy[0] += energy
