@@ -13,6 +13,7 @@ from halocline.adress.coupling.hamiltonian import HamiltonianCoupling
 from halocline.adress.coupling.site_energy import SiteEnergyCoupling
 from halocline.adress.coupling.subtractive import SubtractiveCoupling
 from halocline.adress.regions import MovingSphere, Regions, Resolution, Slab, Sphere, Spheres
+from halocline.dynamics.simulation import Simulation
 from halocline.state import State
 
 EDGE = 16.0
@@ -75,3 +76,12 @@ def plain_weight(distance: float, weighting: str, inner: float = 2.5, width: flo
         return 0.0
     t = (distance - inner) / width
     return float(np.cos(np.pi * t / 2) ** 2) if weighting == "cosine" else 1 - 10 * t**3 + 15 * t**4 - 6 * t**5
+
+
+def largest_imbalance(run: Simulation, time: float) -> float:
+    """Largest amount of energy that the books leave over until a time in fs, eV."""
+    worst = 0.0
+    while run.time < time:
+        run.step()
+        worst = max(worst, abs(run.conserved()))
+    return worst

@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from halocline.dynamics.chemical_potential import insertion_free_energy
 from halocline.dynamics.free_energy import free_energy_chain
-from halocline.dynamics.insertion import WidomHook, WidomInsertion, widom, widom_estimate
+from halocline.dynamics.insertion import WidomInsertion, widom, widom_estimate
 from halocline.dynamics.nvt import make_mover, run
 from halocline.dynamics.staged_insertion import StagedInsertion, sample_window, schedule, staged_insertion, with_ghost
 from halocline.errors import RunFailure, UserError
@@ -147,23 +147,6 @@ def test_charges_without_a_core_that_meet_are_a_failure_and_not_a_number() -> No
     sampler.insertion.energies = lambda *_: np.array([-40.0])  # type: ignore[method-assign]
     with pytest.raises(RunFailure, match="repulsive core"):
         sampler.add(np.zeros((1, 3)))
-
-
-def test_hook_continues_as_if_never_interrupted() -> None:
-    states = sampled(gas(27, 0.1, 8), 60, 10, 10, 9)
-    whole = WidomHook(MoleculeInsertion(lennard_jones(), ARGON), 20, TEMPERATURE, 1, seed=3)
-    part = WidomHook(MoleculeInsertion(lennard_jones(), ARGON), 20, TEMPERATURE, 1, seed=3)
-    for hook in (whole, part):
-        hook.sampler.bind(states[0].topology, states[0].cell)
-    for state in states:
-        whole.sampler.add(state.positions)
-    part.sampler.add(states[0].positions)
-    rest = WidomHook(MoleculeInsertion(lennard_jones(), ARGON), 20, TEMPERATURE, 1, seed=3)
-    rest.sampler.bind(states[0].topology, states[0].cell)
-    rest.restore(part.state())
-    for state in states[1:]:
-        rest.sampler.add(state.positions)
-    assert rest.sampler.result() == whole.sampler.result()
 
 
 def test_chain_of_oscillators_has_the_known_free_energies() -> None:

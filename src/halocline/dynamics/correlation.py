@@ -133,8 +133,8 @@ class CorrelationHook(Hook):
         self._open, first = [], 0
         for (size, lag), sums in zip(arrays["sizes"], arrays["sums"]):
             part = slice(first, first + int(size))
-            start = (arrays[name][part] for name in ("molecules", "velocities", "moments", "wakings"))
-            item = _Origin(*start, self.lags)
+            velocities, moments = arrays["velocities"][part], arrays["moments"][part]
+            item = _Origin(arrays["molecules"][part], velocities, moments, arrays["wakings"][part], self.lags)
             item.inside, item.sums, item.lag = arrays["inside"][part].copy(), sums.copy(), int(lag)
             self._open.append(item)
             first += int(size)

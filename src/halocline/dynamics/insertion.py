@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from halocline.dynamics.simulation import Hook, Simulation
 from halocline.errors import RunFailure, UserError
 from halocline.potentials.insertion import Insertion
 from halocline.results import Number
@@ -166,26 +165,3 @@ def widom(states: Iterable[State], insertion: Insertion, insertions: int, temper
     if sampler is None:
         raise UserError("there are no configurations to insert into", "insertion", "Sample at least one.")
     return sampler.result()
-
-
-class WidomHook(Hook):
-    """Insertions into a running simulation at full resolution."""
-
-    name = "widom"
-
-    def __init__(self, insertion: Insertion, insertions: int, temperature: float, interval: int, seed: int = 0) -> None:
-        self.interval = interval
-        self.sampler = WidomInsertion(insertion, insertions, temperature, seed)
-        self._bound = False
-
-    def __call__(self, simulation: Simulation) -> None:
-        if not self._bound:
-            self.sampler.bind(simulation.topology, simulation.initial.cell)
-            self._bound = True
-        self.sampler.add(simulation.integrator.coordinates)
-
-    def state(self) -> dict[str, np.ndarray]:
-        return {"weights": np.array(self.sampler.weights), "squares": np.array(self.sampler.squares)}
-
-    def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        self.sampler.weights, self.sampler.squares = arrays["weights"].tolist(), arrays["squares"].tolist()

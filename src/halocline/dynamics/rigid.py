@@ -192,11 +192,6 @@ class RigidIntegrator:
         )  # fmt: skip
         return energies, degrees
 
-    def set_points(self, mask: NDArray[np.bool_]) -> float:
-        """Let exactly the molecules of the (n_molecules,) mask be points; returns the change of kinetic energy, eV."""
-        asleep = self.sleep(np.flatnonzero(mask & ~self.points))
-        return float(asleep.sum() + self.wake(np.flatnonzero(~mask & self.points)).sum())
-
     def sleep(self, molecules: ArrayLike) -> FloatArray:
         """Turn molecules into points at their centres of mass: their internal velocities are dropped.
 
