@@ -38,6 +38,14 @@ def _rates(t, rate, real):  # type: ignore[no-untyped-def]
     return real(-a1), real(a1), real((1 - 4 * t + 3 * t2) * rate), real((3 * t2 - 2 * t) * rate)
 
 
+@numba.njit(inline="always")
+def _filters(table, k, weights, out):  # type: ignore[no-untyped-def]
+    """Filters of one pair, or their derivatives, from the values and slopes at the knots k and k + 1."""
+    a0, a1, b0, b1 = weights
+    for f in range(len(out)):
+        out[f] = a0 * table[k, 0, f] + a1 * table[k + 1, 0, f] + b0 * table[k, 1, f] + b1 * table[k + 1, 1, f]
+
+
 @numba.njit(fastmath=True, cache=True)
 def convolve(table, knot, t, i, j, x, out):  # type: ignore[no-untyped-def]
     """out_i += W x_j and out_j += W x_i, (n_sites, n_features)."""
@@ -46,9 +54,7 @@ def convolve(table, knot, t, i, j, x, out):  # type: ignore[no-untyped-def]
     w = np.empty(n_features, x.dtype)
     for p in range(len(knot)):
         k, a, b = knot[p], i[p], j[p]
-        a0, a1, b0, b1 = _weights(t[p], real)
-        for f in range(n_features):
-            w[f] = a0 * table[k, 0, f] + a1 * table[k + 1, 0, f] + b0 * table[k, 1, f] + b1 * table[k + 1, 1, f]
+        _filters(table, k, _weights(t[p], real), w)
         for f in range(n_features):
             out[a, f] += w[f] * x[b, f]
         for f in range(n_features):
@@ -63,9 +69,7 @@ def convolve_gradient(table, knot, t, i, j, x, up, x_out, t_out):  # type: ignor
     w = np.empty(n_features, x.dtype)
     for p in range(len(knot)):
         k, a, b = knot[p], i[p], j[p]
-        a0, a1, b0, b1 = _weights(t[p], real)
-        for f in range(n_features):
-            w[f] = a0 * table[k, 0, f] + a1 * table[k + 1, 0, f] + b0 * table[k, 1, f] + b1 * table[k + 1, 1, f]
+        _filters(table, k, _weights(t[p], real), w)
         for f in range(n_features):
             x_out[a, f] += w[f] * up[b, f]
         for f in range(n_features):
@@ -88,10 +92,8 @@ def convolve_dual(table, knot, t, rate, i, j, x, out):  # type: ignore[no-untype
         k, a, b = knot[p], i[p], j[p]
         a0, a1, b0, b1 = _weights(t[p], real)
         c0, c1, d0, d1 = _rates(t[p], rate[p], real)
-        for f in range(n_features):
-            v0, v1, s0, s1 = table[k, 0, f], table[k + 1, 0, f], table[k, 1, f], table[k + 1, 1, f]
-            w[f] = a0 * v0 + a1 * v1 + b0 * s0 + b1 * s1
-            dw[f] = c0 * v0 + c1 * v1 + d0 * s0 + d1 * s1
+        _filters(table, k, (a0, a1, b0, b1), w)
+        _filters(table, k, (c0, c1, d0, d1), dw)
         for f in range(n_features):
             out[a, 0, f] += w[f] * x[b, 0, f]
         for f in range(n_features):
@@ -113,10 +115,8 @@ def convolve_dual_gradient(table, knot, t, rate, i, j, x, up, x_out, table_out):
         k, a, b = knot[p], i[p], j[p]
         a0, a1, b0, b1 = _weights(t[p], real)
         c0, c1, d0, d1 = _rates(t[p], rate[p], real)
-        for f in range(n_features):
-            v0, v1, s0, s1 = table[k, 0, f], table[k + 1, 0, f], table[k, 1, f], table[k + 1, 1, f]
-            w[f] = a0 * v0 + a1 * v1 + b0 * s0 + b1 * s1
-            dw[f] = c0 * v0 + c1 * v1 + d0 * s0 + d1 * s1
+        _filters(table, k, (a0, a1, b0, b1), w)
+        _filters(table, k, (c0, c1, d0, d1), dw)
         for f in range(n_features):
             gw[f] = up[a, 0, f] * x[b, 0, f] + up[b, 0, f] * x[a, 0, f] + up[a, 1, f] * x[b, 1, f] + up[b, 1, f] * x[a, 1, f]
             gd[f] = up[a, 1, f] * x[b, 0, f] + up[b, 1, f] * x[a, 0, f]
