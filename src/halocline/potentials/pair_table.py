@@ -13,7 +13,7 @@ from halocline.errors import UserError
 from halocline.files import read_arrays, write_arrays
 from halocline.potentials.base import BoolArray, Evaluation, Potential, Rule
 from halocline.potentials.kernels import beads
-from halocline.potentials.kernels.molecular import fractions_of
+from halocline.potentials.kernels.frame import fractions_of
 from halocline.potentials.kernels.neighbours import NeighbourList
 from halocline.potentials.kernels.threads import one_caller, threads_for
 from halocline.potentials.learned import centres_of_mass, orthorhombic_edges, require_finite, spread_forces

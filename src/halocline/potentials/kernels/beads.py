@@ -34,7 +34,7 @@ class Table(NamedTuple):
 
 
 class Beads(NamedTuple):
-    """One configuration; see :class:`halocline.potentials.kernels.molecular.Frame`, whose numbers are wider here."""
+    """One configuration; see :class:`halocline.potentials.kernels.frame.Frame`, whose numbers are wider here."""
 
     fractions: IntArray
     unit: FloatArray
