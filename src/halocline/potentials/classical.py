@@ -14,6 +14,7 @@ from halocline.errors import UserError
 from halocline.molecules.base import Nonbonded
 from halocline.potentials.base import BoolArray, Evaluation, Potential, Rule
 from halocline.potentials.kernels import molecular
+from halocline.potentials.kernels.frame import Frame, Molecules, Work, fractions_of, place
 from halocline.potentials.kernels.neighbours import NeighbourList, beside, require_room
 from halocline.potentials.kernels.site_pairs import LENGTH, ROWS, RealArray
 from halocline.potentials.kernels.threads import one_caller, threads_for
@@ -99,7 +100,7 @@ class ClassicalMolecules(Potential):
         self._topology, self._order = topology, np.argsort(topology.molecule_species, kind="stable")
         species = topology.molecule_species[self._order]
         ends = np.cumsum(np.bincount(species, minlength=len(n_sites)))
-        self._molecules = molecular.Molecules(species, topology.offsets[:-1][self._order], n_sites, ends, *self._charges)
+        self._molecules = Molecules(species, topology.offsets[:-1][self._order], n_sites, ends, *self._charges)
         self._share = topology.masses / topology.molecule_masses[topology.molecule_of_atom]
         self.reset()
 
@@ -160,18 +161,18 @@ class ClassicalMolecules(Potential):
         topology, order, molecules = self._topology, self._order, self._molecules
         n_molecules, n_atoms, n_threads = topology.n_molecules, topology.n_atoms, threads_for(topology.n_molecules)
         points, sites = np.empty((n_molecules, 3)), np.empty((n_atoms, 3), dtype=self._real)
-        square = molecular.place(np.ascontiguousarray(positions, dtype=np.float64), self._share, molecules, points, sites)
+        square = place(np.ascontiguousarray(positions, dtype=np.float64), self._share, molecules, points, sites)
         weights = weights[order]
         selected = selected_by(weights, rule)
         reach = self.cutoff + 2 * math.sqrt(square) * (1 + 1e-6)
         start, neighbours = self._candidates(points, selected, reach)
-        real, (fractions, unit) = self._real, molecular.fractions_of(points, self._edges, self._real)
-        frame = molecular.Frame(
+        real, (fractions, unit) = self._real, fractions_of(points, self._edges, self._real)
+        frame = Frame(
             np.flatnonzero(selected), fractions, unit, weights.astype(real), sites, np.array(RULES[rule], dtype=real), np.array(slope),
             real(reach**2), start, neighbours,
         )  # fmt: skip
         longest = int(np.diff(start).max(initial=0)) + 1
-        work = molecular.Work(
+        work = Work(
             self._scratch(n_threads), np.empty((n_threads, longest), dtype=np.int32), np.empty((n_threads, longest, 4), dtype=self._real),
             np.zeros((n_threads, n_atoms, 3), dtype=self._real), np.zeros((n_threads, n_molecules)),
             np.zeros((n_threads, n_molecules), dtype=np.int64), np.zeros(n_threads), np.zeros((n_threads, 3, 3)),
@@ -193,7 +194,7 @@ class ClassicalMolecules(Potential):
     def _scratch(self, n_threads: int) -> RealArray:
         return np.zeros((n_threads, ROWS * LENGTH), dtype=self._real)
 
-    def _collect(self, work: molecular.Work, virial: bool) -> Evaluation:
+    def _collect(self, work: Work, virial: bool) -> Evaluation:
         energy, forces, own = float(work.energy.sum()), work.forces[0].astype(np.float64), np.empty(self._topology.n_molecules)
         for more in work.forces[1:]:
             forces += more

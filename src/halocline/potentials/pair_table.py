@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from numba import njit, prange
 from scipy.interpolate import CubicSpline
 
 from halocline.errors import UserError
 from halocline.files import read_arrays, write_arrays
 from halocline.potentials.base import BoolArray, Evaluation, Potential, Rule
-from halocline.potentials.kernels.neighbours import NeighbourList, RowArray
+from halocline.potentials.kernels import beads
+from halocline.potentials.kernels.frame import fractions_of
+from halocline.potentials.kernels.neighbours import NeighbourList
 from halocline.potentials.kernels.threads import one_caller, threads_for
 from halocline.potentials.learned import centres_of_mass, orthorhombic_edges, require_finite, spread_forces
 from halocline.potentials.weighting import HALVES, MARGIN, RULES, SLOPES, selected_by
@@ -143,78 +143,38 @@ class PairTable(Potential):
         n, n_threads = topology.n_molecules, threads_for(topology.n_molecules, 256)
         centres = centres_of_mass(np.ascontiguousarray(positions, dtype=np.float64), topology.offsets, self._share)
         start, neighbours = self._list.candidates(centres, selected_by(weights, rule))
-        centres -= self._edges * np.floor(centres / self._edges)
-        beads = _Beads(centres, weights, np.array(RULES[rule]), np.array(slope), self._edges, self._species, start, neighbours)
-        longest = int(np.diff(start).max(initial=0)) + 1
-        work = _Work(
-            np.empty((n_threads, longest), dtype=np.int32), np.empty((n_threads, longest, 5)), np.zeros((n_threads, n, 3)),
-            np.zeros((n_threads, n)), np.zeros((n_threads, n), dtype=np.int64), np.zeros(n_threads), np.zeros((n_threads, 3, 3)),
-        )  # fmt: skip
+        fractions, unit = fractions_of(centres, self._edges, np.float64)
+        frame = beads.Beads(
+            fractions, unit.astype(np.float64), weights, np.array(RULES[rule]), np.array(slope), self._species, start, neighbours
+        )
+        work = beads.work_for(n_threads, n, int(np.diff(start).max(initial=0)))
         if n_threads == 1:
-            _run(0, 1, self._table, beads, work, virial)
+            beads.run(0, 1, self._table, frame, work, virial)
         else:
             with one_caller:
-                _run_parallel(n_threads, self._table, beads, work, virial)
-        energy, forces = float(work.energy.sum()), spread_forces(work.forces.sum(axis=0), topology.offsets, self._share)
+                beads.run_parallel(n_threads, self._table, frame, work, virial)
+        sums = work.sums[0] if n_threads == 1 else work.sums.sum(axis=0)
+        energy, forces = float(work.energy.sum()), spread_forces(sums[:, :3], topology.offsets, self._share)
         require_finite(energy, forces, topology)
         tensor = work.virial.sum(axis=0) if virial else None
-        return Evaluation(energy, forces, tensor, work.capped.sum(axis=0), work.energies.sum(axis=0))
-
-
-class _Table(NamedTuple):
-    """Cubic polynomials a + t (b + t (c + t d)), t from 0 to 1, of each interval (n_pairs, n_intervals, 4), eV.
-
-    ``kinds`` (n_species, n_species) is the pair, ``core`` (n_pairs, 3) where the linear core begins (Å), the energy (eV)
-    and dU/dR (eV/Å) there.
-    """
-
-    start: float
-    spacing: float
-    cutoff: float
-    coefficients: FloatArray
-    kinds: IntArray
-    core: FloatArray
-
-
-class _Beads(NamedTuple):
-    """One configuration; see :class:`halocline.potentials.kernels.molecular.Frame`."""
-
-    centres: FloatArray
-    weights: FloatArray
-    rule: FloatArray
-    slope: FloatArray
-    edges: FloatArray
-    species: IntArray
-    start: IntArray
-    neighbours: RowArray
-
-
-class _Work(NamedTuple):
-    """Buffers of each thread: first axis."""
-
-    near: RowArray
-    shift: FloatArray
-    forces: FloatArray
-    energies: FloatArray
-    capped: IntArray
-    energy: FloatArray
-    virial: FloatArray
+        return Evaluation(energy, forces, tensor, work.capped.sum(axis=0), sums[:, 3])
 
 
 def _spline_slopes(values: FloatArray, spacing: float) -> FloatArray:
     return np.asarray(CubicSpline(spacing * np.arange(len(values)), values)(spacing * np.arange(len(values)), 1))
 
 
-def _tables(potential: PairTable, pairs: list[Pair], kinds: IntArray) -> _Table:
+def _tables(potential: PairTable, pairs: list[Pair], kinds: IntArray) -> beads.Table:
     start, spacing = potential.start, potential.spacing
     coefficients, core = [], []
     for pair in pairs:
         values, slopes = potential.values[pair], potential.slopes[pair]
         v0, v1, s0, s1 = values[:-1], values[1:], slopes[:-1] * spacing, slopes[1:] * spacing
         cubic = np.stack([v0, s0, 3 * (v1 - v0) - 2 * s0 - s1, 2 * (v0 - v1) + s0 + s1], axis=1)
-        coefficients.append(cubic)
+        end = [[v1[-1], s1[-1], 0.0, 0.0]]
+        coefficients.append(np.concatenate([cubic, end]))
         core.append(_core(cubic, start, spacing, potential.force_cap))
-    return _Table(start, spacing, potential.cutoff, np.array(coefficients), kinds, np.array(core))
+    return beads.Table(start, spacing, potential.cutoff, np.array(coefficients), kinds, np.array(core))
 
 
 def _core(cubic: FloatArray, start: float, spacing: float, cap: float) -> tuple[float, float, float]:
@@ -231,95 +191,3 @@ def _core(cubic: FloatArray, start: float, spacing: float, cap: float) -> tuple[
             t = float(inside.max())
             return start + (knot + t) * spacing, a + t * (b + t * (c + t * d)), -cap
     return start, float(cubic[0, 0]), float(cubic[0, 1]) / spacing
-
-
-@njit(nogil=True, fastmath={"contract"}, error_model="numpy", cache=True)
-def _run(thread: int, n_threads: int, table: _Table, beads: _Beads, work: _Work, with_virial: bool) -> None:
-    """The rows of one thread: pick neighbours in ascending order, then add up their energies and forces."""
-    near, shift, forces, energies = work.near[thread], work.shift[thread], work.forces[thread], work.energies[thread]
-    capped, virial, inverse = work.capped[thread], work.virial[thread], 1.0 / table.spacing
-    # Arrays that are looked up in a tuple within a loop cost a counted reference each time.
-    kinds, species, cores, cubics = table.kinds, beads.species, table.core, table.coefficients
-    weights, slope_0, slope_1 = beads.weights, beads.slope[0], beads.slope[1]
-    last, begin, start = cubics.shape[1] - 1, table.start, beads.start
-    total = 0.0
-    for i in range(thread, len(beads.centres), n_threads):
-        if start[i] == start[i + 1]:
-            continue
-        fx, fy, fz, own, hits = 0.0, 0.0, 0.0, 0.0, 0
-        found, mine, theirs = _pick(i, table.cutoff, beads, near, shift), species[i], slope_0 + slope_1 * weights[i]
-        for pair in range(np.uint64(found)):
-            j = np.uint64(near[pair])
-            dx, dy, dz, square, factor = shift[pair, 0], shift[pair, 1], shift[pair, 2], shift[pair, 3], shift[pair, 4]
-            kind = np.uint64(kinds[mine, np.uint64(species[j])])
-            r = np.sqrt(square)
-            if r < cores[kind, 0]:
-                slope = cores[kind, 2]
-                energy = cores[kind, 1] + slope * (r - cores[kind, 0])
-                hits += 1
-                capped[j] += 1
-            else:
-                position = (r - begin) * inverse
-                knot = np.uint64(min(np.int64(position), last))
-                t = position - knot
-                a, b, c, d = cubics[kind, knot, 0], cubics[kind, knot, 1], cubics[kind, knot, 2], cubics[kind, knot, 3]
-                energy = a + t * (b + t * (c + t * d))
-                slope = (b + t * (2.0 * c + t * 3.0 * d)) * inverse
-            pull = -factor * slope / r if r > 0 else 0.0
-            dx, dy, dz = pull * dx, pull * dy, pull * dz
-            forces[j, 0] += dx
-            forces[j, 1] += dy
-            forces[j, 2] += dz
-            fx += dx
-            fy += dy
-            fz += dz
-            energies[j] += theirs * energy
-            own += (slope_0 + slope_1 * weights[j]) * energy
-            total += factor * energy
-            shift[pair, 3] = pull
-        forces[i, 0] -= fx
-        forces[i, 1] -= fy
-        forces[i, 2] -= fz
-        energies[i] += own
-        capped[i] += hits
-        if with_virial:
-            _add_virial(shift, found, virial)
-    work.energy[thread] = total
-
-
-@njit(error_model="numpy", cache=True)
-def _add_virial(shift: FloatArray, found: int, virial: FloatArray) -> None:
-    for c in range(3):
-        for d in range(3):
-            for pair in range(found):
-                virial[c, d] += shift[pair, 3] * shift[pair, c] * shift[pair, d]
-
-
-@njit(error_model="numpy", cache=True)
-def _pick(i: int, cutoff: float, beads: _Beads, near: RowArray, shift: FloatArray) -> int:
-    """Neighbours of molecule i within the cut-off whose factor is not zero: number, index, (n, 5) displacement, square, factor."""
-    centres, weights, neighbours = beads.centres, beads.weights, beads.neighbours
-    x, y, z = centres[i, 0], centres[i, 1], centres[i, 2]
-    lx, ly, lz = beads.edges
-    hx, hy, hz = 0.5 * lx, 0.5 * ly, 0.5 * lz
-    constant, linear = beads.rule[0] + beads.rule[1] * weights[i], beads.rule[1] + beads.rule[2] * weights[i]
-    n, limit = np.uint64(0), cutoff * cutoff
-    for k in range(np.uint64(beads.start[i]), np.uint64(beads.start[i + 1])):
-        j = np.uint64(neighbours[k])
-        dx, dy, dz = centres[j, 0] - x, centres[j, 1] - y, centres[j, 2] - z
-        dx = dx - lx if dx > hx else (dx + lx if dx < -hx else dx)
-        dy = dy - ly if dy > hy else (dy + ly if dy < -hy else dy)
-        dz = dz - lz if dz > hz else (dz + lz if dz < -hz else dz)
-        square = dx * dx + dy * dy + dz * dz
-        factor = constant + linear * weights[j]
-        # Written without a branch, which the processor could not predict: the next pair overwrites a rejected one.
-        near[n] = neighbours[k]
-        shift[n, 0], shift[n, 1], shift[n, 2], shift[n, 3], shift[n, 4] = dx, dy, dz, square, factor
-        n += np.uint64((square < limit) & (factor != 0.0))
-    return int(n)
-
-
-@njit(parallel=True, error_model="numpy", cache=True)
-def _run_parallel(n_threads: int, table: _Table, beads: _Beads, work: _Work, with_virial: bool) -> None:
-    for thread in prange(n_threads):
-        _run(thread, n_threads, table, beads, work, with_virial)

@@ -13,7 +13,7 @@ from scipy.special import erf, erfc
 
 from halocline.errors import UserError
 from halocline.molecules.base import Nonbonded
-from halocline.potentials.kernels.molecular import SiteTable
+from halocline.potentials.kernels.frame import SiteTable
 from halocline.potentials.kernels.site_pairs import RealArray
 from halocline.topology import FloatArray, IntArray, Topology
 from halocline.units import COULOMB

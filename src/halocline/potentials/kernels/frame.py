@@ -1,0 +1,142 @@
+"""What the loops over molecules read and write: molecules in the order of their species, tables, one configuration, buffers.
+
+The difference of two centres is taken between integers that wrap around with the box; sites are relative to their centres.
+In single precision a force is therefore good to about 1e-6 wherever in the box its molecules are.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from halocline.potentials.kernels.neighbours import RowArray
+from halocline.potentials.kernels.site_pairs import RealArray
+from halocline.topology import FloatArray, IntArray
+
+
+class Molecules(NamedTuple):
+    """Molecules in the order of their species.
+
+    Attributes:
+        species: (n_molecules,) ascending.
+        first: (n_molecules,) first atom in the system.
+        n_sites: (n_species,).
+        end: (n_species,) one more than the last molecule of the species.
+        charges: (n_species, largest n_sites), e.
+        charged: (n_species, 2) first charged site and one more than the last.
+    """
+
+    species: IntArray
+    first: IntArray
+    n_sites: IntArray
+    end: IntArray
+    charges: RealArray
+    charged: IntArray
+
+
+class SiteTable(NamedTuple):
+    """Interacting pairs of sites of each pair of species (s, t), s <= t: rows ``start[s, t]:stop[s, t]``.
+
+    Attributes:
+        own, other: (n_rows,) site in the molecule of species s, and of species t.
+        dispersive: (n_rows,) whether there is a Lennard-Jones interaction.
+        pair: (n_rows, 4) c12, c6, V_LJ(cut-off), core^2; eV and Å.
+        core: (n_rows, 2) where the linear core begins (Å) and the repulsion there (eV/Å), double precision.
+        capped: whether there are cores.
+        coulomb: eV Å/e^2, or zero.
+        field: (10,) 1, 0, cut-off^2, then the Coulomb energy is k q q (1/r + f[3] + f[4] r + f[5] r^2), 2 f[5], 2/cut-off^2, 12, 6.
+        polynomial: damping polynomial, highest power first, or empty.
+    """
+
+    start: IntArray
+    stop: IntArray
+    own: IntArray
+    other: IntArray
+    dispersive: NDArray[np.bool_]
+    pair: RealArray
+    core: FloatArray
+    capped: bool
+    coulomb: Any
+    field: RealArray
+    polynomial: RealArray
+
+
+class Frame(NamedTuple):
+    """One configuration.
+
+    Attributes:
+        rows: (n_rows,) selected molecules, ascending.
+        fractions: (n_molecules, 4) centre over the edges as integers that wrap around with the box, see :func:`fractions_of`.
+        unit: (4,) length of the unit of a fraction, Å.
+        weights: (n_molecules,), zero for molecules that are not selected.
+        sites: (n_atoms, 3) relative to the centres, Å.
+        rule: (3,) the factor of two molecules is rule[0] + rule[1] (w_a + w_b) + rule[2] w_a w_b.
+        slope: (2,) a pair of energy U adds (slope[0] + slope[1] w_b) U to what is kept for molecule a.
+        square_reach: Å^2, between centres.
+        start, neighbours: candidates, see :meth:`NeighbourList.candidates`.
+    """
+
+    rows: IntArray
+    fractions: Any
+    unit: RealArray
+    weights: RealArray
+    sites: RealArray
+    rule: RealArray
+    slope: FloatArray
+    square_reach: Any
+    start: IntArray
+    neighbours: RowArray
+
+
+class Work(NamedTuple):
+    """Buffers of each thread: first axis."""
+
+    scratch: RealArray
+    near: RowArray
+    shift: RealArray
+    forces: RealArray
+    energies: FloatArray
+    capped: IntArray
+    energy: FloatArray
+    virial: FloatArray
+
+
+@njit(error_model="numpy", cache=True)
+def place(positions: FloatArray, share: FloatArray, molecules: Molecules, points: FloatArray, sites: RealArray) -> float:
+    """Centres of mass, and sites relative to them; returns the largest squared distance of a site from its centre."""
+    largest = 0.0
+    for m in range(len(molecules.first)):
+        first = molecules.first[m]
+        last = first + molecules.n_sites[molecules.species[m]]
+        for c in range(3):
+            centre = 0.0
+            for atom in range(first, last):
+                centre += share[atom] * positions[atom, c]
+            points[m, c] = centre
+        for atom in range(first, last):
+            square = 0.0
+            for c in range(3):
+                offset = positions[atom, c] - points[m, c]
+                sites[atom, c] = offset
+                square += offset * offset
+            largest = max(largest, square)
+    return largest
+
+
+def fractions_of(points: FloatArray, edges: FloatArray, real: type[np.floating]) -> tuple[Any, RealArray]:
+    """Points of a periodic box as integers of the width of ``real`` whose range is the box, with a column of zeros, and their unit.
+
+    Args:
+        points: (n, 3), Å, wrapped or not.
+        edges: (3,), Å.
+        real: number type of the kernel.
+    """
+    integer = np.int32 if real is np.float32 else np.int64
+    span = 2.0 ** np.iinfo(integer).bits
+    fractions = np.zeros((len(points), 4), dtype=integer)
+    scaled = points / edges
+    fractions[:, :3] = ((scaled - np.floor(scaled) - 0.5) * span).astype(integer)
+    return fractions, np.append(edges / span, 0.0).astype(real)
