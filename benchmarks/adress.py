@@ -48,7 +48,7 @@ from halocline.units import KILOJOULE_PER_MOLE
 
 TEMPERATURE, TIMESTEP, CUTOFF = 298.0, 2.0, 9.0
 VOLUME = 29.98  # Å^3 of a molecule
-FRICTION = (0.0, 0.01, 0.01)
+FRICTION, FORCE_CAP = (0.0, 0.03, 0.02), 20.0  # as in examples/05-spce-tracers
 _EV = 1.0 / KILOJOULE_PER_MOLE
 
 
@@ -97,7 +97,7 @@ def liquid(molecules: int, steps: int) -> State:
 
 
 def force_field() -> ClassicalMolecules:
-    return ClassicalMolecules(CUTOFF, "reaction-field", 80.0, force_cap=50.0)
+    return ClassicalMolecules(CUTOFF, "reaction-field", 80.0, force_cap=FORCE_CAP)
 
 
 def beads() -> PairTable:

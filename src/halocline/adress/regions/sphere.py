@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, Self
 
 import numpy as np
+from numba import njit
 from scipy.stats import qmc
 
 from halocline.adress.regions.base import Regions, Weighting
@@ -16,11 +17,29 @@ from halocline.topology import FloatArray, IntArray, Topology
 Point = tuple[float, float, float]
 
 
-def _offsets(centres: FloatArray, origin: Point, edges: Point) -> FloatArray:
+@njit(cache=True, error_model="numpy")
+def _offsets(centres: FloatArray, origin: FloatArray, edges: FloatArray) -> FloatArray:
     """(n, 3) vectors from ``origin`` by minimum image, Å."""
-    box = np.asarray(edges)
-    offset = centres - np.asarray(origin)
-    return offset - box * np.floor(offset / box + 0.5)
+    offset = np.empty(centres.shape)
+    for i in range(len(centres)):
+        for k in range(3):
+            step = centres[i, k] - origin[k]
+            offset[i, k] = step - edges[k] * np.floor(step / edges[k] + 0.5)
+    return offset
+
+
+@njit(cache=True, error_model="numpy")
+def _lengths(centres: FloatArray, origin: FloatArray, edges: FloatArray) -> FloatArray:
+    """(n,) distances from ``origin`` by minimum image, Å."""
+    length = np.empty(len(centres))
+    for i in range(len(centres)):
+        square = 0.0
+        for k in range(3):
+            step = centres[i, k] - origin[k]
+            step -= edges[k] * np.floor(step / edges[k] + 0.5)
+            square += step * step
+        length[i] = np.sqrt(square)
+    return length
 
 
 def _unit(offset: FloatArray) -> FloatArray:
@@ -75,11 +94,10 @@ class Sphere(_Round, Regions):
         return cls((x, y, z), *_sizes(section, edges), weighting=section.weighting, inner=tuple(section.inner))
 
     def distance(self, centres: FloatArray) -> FloatArray:
-        offset = _offsets(centres, self.centre, self.edges)
-        return np.sqrt((offset**2).sum(axis=1))
+        return _lengths(centres, np.array(self.centre, dtype=float), np.array(self.edges, dtype=float))
 
     def direction(self, centres: FloatArray) -> FloatArray:
-        return _unit(_offsets(centres, self.centre, self.edges))
+        return _unit(_offsets(centres, np.array(self.centre, dtype=float), np.array(self.edges, dtype=float)))
 
     def shell_volumes(self, edges: FloatArray, cell: FloatArray) -> FloatArray:
         """Exact up to half the shortest edge; :attr:`reach` ends there."""
@@ -159,8 +177,8 @@ class Spheres(_Round, Regions):
 
     def _nearest(self, centres: FloatArray) -> tuple[FloatArray, FloatArray]:
         """(n,) distance and (n, 3) offset from the nearest centre."""
-        rows = np.asarray(self.centres).reshape(-1, 3)
-        offsets = np.array([_offsets(centres, (x, y, z), self.edges) for x, y, z in rows])
+        rows = np.array(self.centres, dtype=float).reshape(-1, 3)
+        offsets = np.array([_offsets(centres, row, np.array(self.edges, dtype=float)) for row in rows])
         squares = (offsets**2).sum(axis=2)
         nearest, every = squares.argmin(axis=0), np.arange(len(centres))
         return np.sqrt(squares[nearest, every]), offsets[nearest, every]

@@ -63,7 +63,7 @@ class NeighbourList:
         edges = np.ascontiguousarray(edges, dtype=np.float64)
         require_room(cutoff, edges)
         self.cutoff, self.edges, self.skin, self.margin = float(cutoff), edges, float(skin), float(margin)
-        self.builds = 0
+        self.builds, self._capacity = 0, 0
         self.reset()
 
     def reset(self) -> None:
@@ -134,13 +134,14 @@ class NeighbourList:
         sites = np.flatnonzero(candidates)
         n_cells = np.maximum(1, np.floor(self.edges / reach)).astype(np.int64)
         density = len(sites) / self.edges.prod()
-        capacity = int(len(sites) * (2.5 * density * reach**3 + 8)) + 64
+        # A subset is denser than its share of the box: what the last list took is the better guess.
+        self._capacity = max(self._capacity, int(len(sites) * (2.5 * density * reach**3 + 8)) + 64)
         while True:
-            first, second = np.empty(capacity, dtype=np.int32), np.empty(capacity, dtype=np.int32)
+            first, second = np.empty(self._capacity, dtype=np.int32), np.empty(self._capacity, dtype=np.int32)
             found = find_pairs(wrapped, sites, self.edges, n_cells, reach, first, second)
-            if found < capacity:
+            if found < self._capacity:
                 break
-            capacity = found + 1
+            self._capacity = found + found // 8 + 1
         self._start, self._neighbours = group_by_first(first[:found], second[:found], n_sites)
         self._reference, self._candidates = positions.copy(), candidates.copy()
         self._wrapped = np.empty((n_sites, 3))

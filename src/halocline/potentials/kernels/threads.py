@@ -6,9 +6,10 @@ import threading
 
 import numba
 
-# OpenMP threads spin at the end of every phase: on a busy machine two of them were slower than one, work queues were not.
-# NUMBA_THREADING_LAYER still overrides this; a work queue takes one caller at a time, hence the lock.
-numba.config.THREADING_LAYER_PRIORITY = ["workqueue", "tbb", "omp"]  # type: ignore[attr-defined]
+# A step takes a millisecond or two, of which the compiled loops are a part. The threads of a work queue sleep between two calls and
+# take longer to wake than such a loop takes; those of OpenMP spin for a while. NUMBA_THREADING_LAYER overrides this. A work queue
+# takes one caller at a time, hence the lock.
+numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]  # type: ignore[attr-defined]
 one_caller = threading.Lock()
 
 
