@@ -98,7 +98,8 @@ class CalibrateStage(Stage):
         write_open_start(context.folder / "state.h5", OpenStart(outcome.state, outcome.inside))
         result = calibration_result(study, regions, outcome, pressures, first, density_of(start), target)
         if is_compensated(study):
-            result.numbers += compensation_numbers(balance(context.folder, outcome))
+            ideal = 0.0 if target is None else target.ideal_difference(study.system.temperature)
+            result.numbers += compensation_numbers(balance(context.folder, outcome, ideal))
             result.figures.append(compensation_figure(context.folder))
             result.files["compensation"] = COMPENSATION
         warning = tension_warning(pressures)
