@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from numpy.polynomial import Legendre
@@ -21,12 +22,13 @@ from numpy.polynomial import Legendre
 from halocline.adress.chemical_potential import Term
 from halocline.adress.compensation import FreeEnergyCompensation
 from halocline.dynamics.bulk import molecular_pressure
-from halocline.dynamics.nvt import make_mover, run
+from halocline.dynamics.nvt import Moves, make_mover, run
 from halocline.dynamics.rigid_bodies import Lengths
 from halocline.dynamics.statistics import mean_and_error
 from halocline.errors import RunFailure, UserError
+from halocline.files import hash_data, read_arrays, write_arrays
 from halocline.potentials.base import Potential
-from halocline.progress import Progress, Silent
+from halocline.progress import Progress, Silent, Task
 from halocline.state import State
 from halocline.topology import FloatArray
 
@@ -112,6 +114,7 @@ def kirkwood(
     seed: int = 0,
     progress: Progress | None = None,
     rigid: Mapping[str, Lengths] | None = None,
+    folder: Path | None = None,
 ) -> KirkwoodResult:
     """Runs at a series of weights, from the largest to the smallest, each beginning where the last one ended.
 
@@ -126,35 +129,71 @@ def kirkwood(
         n_weights, power: see :func:`weight_grid`.
         sample: steps between samples.
         rigid: distances of rigid species, see :func:`halocline.dynamics.nvt.rigid_lengths`.
+        folder: where the result of each weight is kept; the same call after an interruption goes on with the next weight, and ends with
+            the same numbers.
 
     Raises:
         RunFailure: a run blew up, or gave no error.
     """
     weights, quadrature = weight_grid(n_weights, power)
-    rows: list[tuple[float, ...]] = []
-    last: State | None = None
     for part in (fine, coarse):
         part.bind(state.topology, state.cell)
+    # What decides the result of a window; the potentials by their kind alone, as the caller's folder belongs to one pair of them.
+    numbers = [temperature, timestep, friction, steps, power, discard, sample, seed]
+    potentials, lengths = [type(fine).__name__, type(coarse).__name__], {name: repr(value) for name, value in (rigid or {}).items()}
+    digest = hash_data([numbers, potentials, lengths, state.positions, state.velocities, state.cell, weights])
+    windows: list[_Window] = []
     with (progress or Silent()).task("Kirkwood integration", n_weights * steps) as bar:
         for k, w in reversed(list(enumerate(weights))):
-            step = timestep * max(SHORTEST, float(w) ** SHRINK)
-            mover = make_mover(state, step, temperature, friction, seed + k, rigid)
-            series: list[tuple[float, float]] = []
-
-            look = partial(_measure, state, fine, coarse, float(w), temperature, series)
-            potential = float(w) * fine + float(1 - w) * coarse
-            run(mover, potential, int(discard * steps), task=bar)
-            run(mover, potential, steps - int(discard * steps), sample, look, bar)
-            difference, pressure = np.array(series).T
-            rows.append((*mean_and_error(difference)[:2], *mean_and_error(pressure)[:2]))
-            state = replace(state, positions=mover.coordinates.copy(), velocities=mover.velocity_array.copy())
-            last = state if last is None else last
-    integrand, errors, pressures, pressure_errors = np.array(rows[::-1]).T
-    assert last is not None
+            path = None if folder is None else folder / f"kirkwood-{k:02d}.npz"
+            window = _read_window(path, digest)
+            if window is None:
+                step = timestep * max(SHORTEST, float(w) ** SHRINK)
+                mover = make_mover(state, step, temperature, friction, seed + k, rigid)
+                window = _run_window(mover, state, fine, coarse, float(w), temperature, (int(discard * steps), steps, sample), bar)
+                if path is not None:
+                    write_arrays(path, digest=np.array(digest), **vars(window))
+            else:
+                bar.advance(steps)
+            state = replace(state, positions=window.positions, velocities=window.velocities)
+            windows.append(window)
+    integrand, errors, pressures, pressure_errors = np.array([window.row for window in reversed(windows)]).T
     if not np.isfinite(errors).all():
         raise RunFailure("a run has too few samples for an error", "Kirkwood integration", "Take more steps.")
     value, error = float(quadrature @ integrand), float(np.sqrt((quadrature**2) @ errors**2))
+    last = replace(state, positions=windows[0].positions, velocities=windows[0].velocities)
     return KirkwoodResult(Term(value, error), weights, quadrature, integrand, errors, pressures, pressure_errors, last, power)
+
+
+@dataclass(frozen=True)
+class _Window:
+    """What the run at one weight leaves: (integrand, its error, pressure, its error), and where it ended."""
+
+    row: FloatArray
+    positions: FloatArray
+    velocities: FloatArray
+
+
+def _read_window(path: Path | None, digest: str) -> _Window | None:
+    """A finished window of the same integration, or None."""
+    if path is None or not path.exists():
+        return None
+    kept = read_arrays(path)
+    return _Window(kept["row"], kept["positions"], kept["velocities"]) if str(kept["digest"]) == digest else None
+
+
+def _run_window(
+    mover: Moves, state: State, fine: Potential, coarse: Potential, w: float, temperature: float, steps: tuple[int, int, int], bar: Task
+) -> _Window:
+    """Run with V(w); ``steps`` are those dropped, all, and between samples."""
+    dropped, every, sample = steps
+    series: list[tuple[float, float]] = []
+    potential = w * fine + (1 - w) * coarse
+    run(mover, potential, dropped, task=bar)
+    run(mover, potential, every - dropped, sample, partial(_measure, state, fine, coarse, w, temperature, series), bar)
+    difference, pressure = np.array(series).T
+    row = np.array([*mean_and_error(difference)[:2], *mean_and_error(pressure)[:2]])
+    return _Window(row, mover.coordinates.copy(), mover.velocity_array.copy())
 
 
 def _measure(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,13 +47,27 @@ def is_compensated(study: Study) -> bool:
     return study.coupling.name == HamiltonianCoupling.name and study.coupling.compensation != "none"
 
 
-def freeze(coupling: Coupling, table: Path) -> None:
-    """Let a Hamiltonian coupling use a table as it is."""
+def freeze(coupling: Coupling, table: Path, settings: Mapping[str, Any]) -> None:
+    """Let a Hamiltonian coupling use a table as it is.
+
+    Args:
+        settings: of the run, see :func:`halocline.stages._assembly.force_settings`.
+
+    Raises:
+        UserError: the table holds for other settings.
+    """
     assert isinstance(coupling, HamiltonianCoupling)
-    coupling.table, coupling.compensation = FreeEnergyCompensation.load(table), "kirkwood"
+    coupling.table, coupling.compensation = FreeEnergyCompensation.load(table, settings), "kirkwood"
 
 
-def measure_compensation(simulation: Simulation, window: int, folder: Path, checkpoint: int, progress: Progress) -> State:
+def added_time(study: Study) -> float:
+    """fs of dynamics that the compensation adds to a calibration."""
+    return LENGTH * study.calibration.window if is_compensated(study) else 0.0
+
+
+def measure_compensation(
+    simulation: Simulation, window: int, folder: Path, checkpoint: int, progress: Progress, settings: Mapping[str, Any]
+) -> State:
     """Let the table of a Hamiltonian coupling grow until it has settled; done once, continued where it was interrupted.
 
     Args:
@@ -59,6 +75,7 @@ def measure_compensation(simulation: Simulation, window: int, folder: Path, chec
         window: steps of a calibration window.
         folder: for ``compensation.json`` and the checkpoint.
         checkpoint: steps between checkpoints.
+        settings: that the table will hold for.
 
     Returns:
         Where the run ended, with velocities.
@@ -76,7 +93,7 @@ def measure_compensation(simulation: Simulation, window: int, folder: Path, chec
             simulation.run(UPDATES * update, bar)
         state = simulation.state
         assert state.velocities is not None
-        coupling.table.save(folder / FILE, {})
+        coupling.table.save(folder / FILE, settings)
         late = hook.history[int((1 - SETTLED) * UPDATES) :]
         errors = np.array([mean_and_error(series)[1] for series in late.T])
         write_arrays(end, positions=state.positions, velocities=state.velocities, history=hook.history, errors=errors)
@@ -84,8 +101,15 @@ def measure_compensation(simulation: Simulation, window: int, folder: Path, chec
     return replace(simulation.initial, positions=arrays["positions"], velocities=arrays["velocities"])
 
 
-def integrate_compensation(study: Study, start: State, fine: Potential, coarse: Potential, folder: Path, progress: Progress) -> State:
+def integrate_compensation(
+    study: Study, start: State, fine: Potential, coarse: Potential, folder: Path, progress: Progress, settings: Mapping[str, Any]
+) -> State:
     """The table by Kirkwood's integration of one species: all molecules at the same weight, from an ideal gas or from beads.
+
+    Each weight is done once; an interrupted integration goes on with the next one.
+
+    Args:
+        settings: that the table will hold for.
 
     Returns:
         ``start``: the liquid at full resolution is where the calibration begins.
@@ -104,10 +128,10 @@ def integrate_compensation(study: Study, start: State, fine: Potential, coarse: 
     steps = LENGTH * max(1, round(study.calibration.window / section.timestep)) // N_WEIGHTS
     friction, temperature = section.friction_reference, study.system.temperature
     arguments = (start, fine, coarse, temperature, section.timestep, friction, steps, N_WEIGHTS, power)
-    found = kirkwood(*arguments, seed=study.system.seed, progress=progress, rigid=rigid or None)
+    found = kirkwood(*arguments, seed=study.system.seed, progress=progress, rigid=rigid or None, folder=folder)
     history, errors = np.array([[found.free_energy.value]]), np.array([found.free_energy.error])
     write_arrays(folder / "compensation.npz", history=history, errors=errors, weights=found.weights, integrand=found.integrand)
-    found.table(names[0]).save(folder / FILE, {})
+    found.table(names[0]).save(folder / FILE, settings)
     return start
 
 

@@ -147,14 +147,15 @@ class CalibrateStage(Stage):
 def _compensate(context: Context, start: State, force: ThermodynamicForce) -> State:
     """Measure the free-energy compensation, and start the calibration where that ended."""
     study = context.study
+    settings = force_settings(context)
     refuse_overlaps(start)
     if study.coupling.compensation == "kirkwood":
-        return integrate_compensation(study, start, fine_of(context), coarse_of(context), context.folder, context.progress)
+        return integrate_compensation(study, start, fine_of(context), coarse_of(context), context.folder, context.progress, settings)
     section = study.coupling.model_copy(update={"compensation": "on-the-fly"})
     coupling = make_coupling(section, fine_of(context), coarse_of(context))
     simulation = open_simulation(context, start, None, force, study.system.seed + 50, [], 0, coupling)
     window, every = steps_of(study, study.calibration.window), steps_of(study, study.dynamics.checkpoint)
-    return measure_compensation(simulation, window, context.folder, every, context.progress)
+    return measure_compensation(simulation, window, context.folder, every, context.progress, settings)
 
 
 def build_window(context: Context, task: WindowTask, hooks: list[Hook]) -> Simulation:
