@@ -107,5 +107,5 @@ def test_an_ideal_gas_has_no_density_that_belongs_to_an_excess() -> None:
     assert "ideal gas" in caught.value.remedy
     with pytest.raises(UserError, match="does not change"):
         density_at_excess(0.0, lambda n: Term(n, 1.0), (0.01, 0.02))
-    with pytest.raises(UserError, match="the target 0.0000 eV"):
+    with pytest.raises(UserError, match=r"the target 0\.0000 eV"):
         density_at_excess(0.0, lambda n: Term(n), (0.01, 0.02))

@@ -129,71 +129,67 @@ def kirkwood(
         n_weights, power: see :func:`weight_grid`.
         sample: steps between samples.
         rigid: distances of rigid species, see :func:`halocline.dynamics.nvt.rigid_lengths`.
-        folder: where the result of each weight is kept; the same call after an interruption goes on with the next weight, and ends with
-            the same numbers.
+        folder: where each run leaves its averages and its end; those of the same settings and start are read back. It belongs to one
+            pair of potentials.
 
     Raises:
-        RunFailure: a run blew up, or gave no error.
+        RunFailure: a run blew up, or gave no error; finished runs are kept.
     """
     weights, quadrature = weight_grid(n_weights, power)
+    rows: list[FloatArray] = []
+    last: State | None = None
+    numbers = [temperature, timestep, friction, steps, n_weights, power, discard, sample, seed]
+    digest = hash_data([numbers, state.positions, state.cell, {name: repr(lengths) for name, lengths in (rigid or {}).items()}])
     for part in (fine, coarse):
         part.bind(state.topology, state.cell)
-    # What decides the result of a window; the potentials by their kind alone, as the caller's folder belongs to one pair of them.
-    numbers = [temperature, timestep, friction, steps, power, discard, sample, seed]
-    potentials, lengths = [type(fine).__name__, type(coarse).__name__], {name: repr(value) for name, value in (rigid or {}).items()}
-    digest = hash_data([numbers, potentials, lengths, state.positions, state.velocities, state.cell, weights])
-    windows: list[_Window] = []
     with (progress or Silent()).task("Kirkwood integration", n_weights * steps) as bar:
         for k, w in reversed(list(enumerate(weights))):
             path = None if folder is None else folder / f"kirkwood-{k:02d}.npz"
-            window = _read_window(path, digest)
-            if window is None:
+            kept = _kept(path, digest)
+            if kept is None:
                 step = timestep * max(SHORTEST, float(w) ** SHRINK)
                 mover = make_mover(state, step, temperature, friction, seed + k, rigid)
-                window = _run_window(mover, state, fine, coarse, float(w), temperature, (int(discard * steps), steps, sample), bar)
+                kept = _window(state, fine, coarse, float(w), temperature, mover, (int(discard * steps), steps, sample), bar)
                 if path is not None:
-                    write_arrays(path, digest=np.array(digest), **vars(window))
+                    write_arrays(path, **kept, digest=np.array(digest))
             else:
                 bar.advance(steps)
-            state = replace(state, positions=window.positions, velocities=window.velocities)
-            windows.append(window)
-    integrand, errors, pressures, pressure_errors = np.array([window.row for window in reversed(windows)]).T
+            rows.append(kept["row"])
+            state = replace(state, positions=kept["positions"], velocities=kept["velocities"])
+            last = state if last is None else last
+    integrand, errors, pressures, pressure_errors = np.array(rows[::-1]).T
+    assert last is not None
     if not np.isfinite(errors).all():
         raise RunFailure("a run has too few samples for an error", "Kirkwood integration", "Take more steps.")
     value, error = float(quadrature @ integrand), float(np.sqrt((quadrature**2) @ errors**2))
-    last = replace(state, positions=windows[0].positions, velocities=windows[0].velocities)
     return KirkwoodResult(Term(value, error), weights, quadrature, integrand, errors, pressures, pressure_errors, last, power)
 
 
-@dataclass(frozen=True)
-class _Window:
-    """What the run at one weight leaves: (integrand, its error, pressure, its error), and where it ended."""
-
-    row: FloatArray
-    positions: FloatArray
-    velocities: FloatArray
-
-
-def _read_window(path: Path | None, digest: str) -> _Window | None:
-    """A finished window of the same integration, or None."""
+def _kept(path: Path | None, digest: str) -> dict[str, FloatArray] | None:
+    """What a finished run left; None where there is none, or where it had other settings."""
     if path is None or not path.exists():
         return None
-    kept = read_arrays(path)
-    return _Window(kept["row"], kept["positions"], kept["velocities"]) if str(kept["digest"]) == digest else None
+    arrays = read_arrays(path)
+    return arrays if str(arrays.pop("digest")) == digest else None
 
 
-def _run_window(
-    mover: Moves, state: State, fine: Potential, coarse: Potential, w: float, temperature: float, steps: tuple[int, int, int], bar: Task
-) -> _Window:
-    """Run with V(w); ``steps`` are those dropped, all, and between samples."""
-    dropped, every, sample = steps
+def _window(
+    state: State, fine: Potential, coarse: Potential, w: float, temperature: float, mover: Moves, times: tuple[int, int, int], bar: Task
+) -> dict[str, FloatArray]:
+    """One run: means and errors of (V_AT - V_CG)/N and of the pressure, and where it ended.
+
+    Args:
+        times: steps of the dropped part, of the whole run, and between samples.
+    """
+    discard, steps, sample = times
     series: list[tuple[float, float]] = []
+    look = partial(_measure, state, fine, coarse, w, temperature, series)
     potential = w * fine + (1 - w) * coarse
-    run(mover, potential, dropped, task=bar)
-    run(mover, potential, every - dropped, sample, partial(_measure, state, fine, coarse, w, temperature, series), bar)
+    run(mover, potential, discard, task=bar)
+    run(mover, potential, steps - discard, sample, look, bar)
     difference, pressure = np.array(series).T
     row = np.array([*mean_and_error(difference)[:2], *mean_and_error(pressure)[:2]])
-    return _Window(row, mover.coordinates.copy(), mover.velocity_array.copy())
+    return {"row": row, "positions": mover.coordinates.copy(), "velocities": mover.velocity_array.copy()}
 
 
 def _measure(

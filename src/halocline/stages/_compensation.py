@@ -51,18 +51,13 @@ def freeze(coupling: Coupling, table: Path, settings: Mapping[str, Any]) -> None
     """Let a Hamiltonian coupling use a table as it is.
 
     Args:
-        settings: of the run, see :func:`halocline.stages._assembly.force_settings`.
+        settings: of the run; a table of others is refused.
 
     Raises:
-        UserError: the table holds for other settings.
+        UserError: the table belongs to other settings.
     """
     assert isinstance(coupling, HamiltonianCoupling)
     coupling.table, coupling.compensation = FreeEnergyCompensation.load(table, settings), "kirkwood"
-
-
-def added_time(study: Study) -> float:
-    """fs of dynamics that the compensation adds to a calibration."""
-    return LENGTH * study.calibration.window if is_compensated(study) else 0.0
 
 
 def measure_compensation(
@@ -75,7 +70,7 @@ def measure_compensation(
         window: steps of a calibration window.
         folder: for ``compensation.json`` and the checkpoint.
         checkpoint: steps between checkpoints.
-        settings: that the table will hold for.
+        settings: that the table belongs to, stored with it.
 
     Returns:
         Where the run ended, with velocities.
@@ -106,10 +101,9 @@ def integrate_compensation(
 ) -> State:
     """The table by Kirkwood's integration of one species: all molecules at the same weight, from an ideal gas or from beads.
 
-    Each weight is done once; an interrupted integration goes on with the next one.
-
     Args:
-        settings: that the table will hold for.
+        folder: for the table and what each run leaves; finished runs are not repeated.
+        settings: that the table belongs to, stored with it.
 
     Returns:
         ``start``: the liquid at full resolution is where the calibration begins.
