@@ -10,6 +10,7 @@ from test_insertion import ARGON, EPSILON, SIGMA, TAU, TEMPERATURE, gas, lennard
 
 import halocline.dynamics.kirkwood as kirkwood_module
 from halocline.adress.chemical_potential import Term, helmholtz_term, pressure_per_molecule
+from halocline.dynamics import kirkwood as kirkwood_module
 from halocline.dynamics.bulk import molecular_pressure
 from halocline.dynamics.insertion import widom
 from halocline.dynamics.kirkwood import kirkwood, weight_grid
@@ -71,6 +72,32 @@ def test_way_to_the_ideal_gas_has_no_sudden_overlaps() -> None:
     assert (result.weights * result.integrand < 3 * TEMPERATURE * thermal_energy(1.0)).all()
     assert (np.diff(result.integrand) < 0).all(), "the derivative of a free energy by the weight falls (Gibbs and Bogoliubov)"
     assert result.state.velocities is not None
+
+
+def test_killed_integration_goes_on_with_the_next_run_and_ends_the_same(tmp_path, monkeypatch) -> None:
+    start = sampled(gas(64, 0.3, 10), 10, 300, 10, 11)[-1]
+    arguments = (start, lennard_jones(), Zero(), TEMPERATURE, 0.004 * TAU, 1 / TAU, 200, 4, 4)
+    whole = kirkwood(*arguments, seed=12, folder=tmp_path / "whole")
+    run, calls = kirkwood_module.run, [0]
+
+    def killed(*rest: object, **options: object) -> None:
+        calls[0] += 1
+        if calls[0] == 6:  # each window has a dropped and a sampled part: the third one dies while it samples
+            raise KeyboardInterrupt
+        run(*rest, **options)
+
+    monkeypatch.setattr(kirkwood_module, "run", killed)
+    with pytest.raises(KeyboardInterrupt):
+        kirkwood(*arguments, seed=12, folder=tmp_path / "part")
+    assert sorted(path.name for path in (tmp_path / "part").iterdir()) == ["kirkwood-02.npz", "kirkwood-03.npz"]
+    again = kirkwood(*arguments, seed=12, folder=tmp_path / "part")
+    assert calls[0] == 6 + 2 * 2, "finished windows are not run again"
+    np.testing.assert_array_equal(again.integrand, whole.integrand)
+    np.testing.assert_array_equal(again.pressures, whole.pressures)
+    np.testing.assert_array_equal(again.state.positions, whole.state.positions)
+    longer = (*arguments[:6], 240, *arguments[7:])
+    kirkwood(*longer, seed=12, folder=tmp_path / "part")
+    assert calls[0] == 10 + 2 * 4, "windows of another length are not those of this integration"
 
 
 @pytest.mark.slow

@@ -65,7 +65,7 @@ def check_start(study: Study) -> None:
         start_from_file(Path(start), empty_force(study, regions), regions)
     except UserError as error:
         raise UserError(f"calibration.start is '{start}': {error.what}", where, error.remedy) from error
-    except (RunFailure, KeyError, TypeError, ValueError) as error:
+    except (RunFailure, AttributeError, LookupError, TypeError, ValueError) as error:
         words = error.what if isinstance(error, RunFailure) else "it does not hold what such a table holds"
         raise UserError(f"calibration.start is '{start}', which is no table of a thermodynamic force: {words}", where, remedy) from error
 
