@@ -10,7 +10,6 @@ from test_insertion import ARGON, EPSILON, SIGMA, TAU, TEMPERATURE, gas, lennard
 
 import halocline.dynamics.kirkwood as kirkwood_module
 from halocline.adress.chemical_potential import Term, helmholtz_term, pressure_per_molecule
-from halocline.dynamics import kirkwood as kirkwood_module
 from halocline.dynamics.bulk import molecular_pressure
 from halocline.dynamics.insertion import widom
 from halocline.dynamics.kirkwood import kirkwood, weight_grid

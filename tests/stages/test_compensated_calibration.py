@@ -1,12 +1,10 @@
-"""Calibrations with the coupling 'hamiltonian': the compensation is measured once, resumed, and belongs to its settings."""
+"""A free-energy compensation measured on the fly belongs to the settings of its calibration."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import halocline.dynamics.kirkwood as kirkwood_module
-from halocline.adress.compensation import FreeEnergyCompensation
 from halocline.config.study import Study
 from halocline.datasets.frame import Frame
 from halocline.datasets.store import Dataset
@@ -26,7 +24,7 @@ from halocline.systems.packing import study_edges
 STUDY = {
     "system": {"molecules": {"lj": 96}, "density": "0.9 g/cm3", "length": "48 A", "temperature": "180 K"},
     "force_field": {"name": "classical", "cutoff": "5.5 A", "electrostatics": "none"},
-    "coupling": {"name": "hamiltonian", "reservoir": "tracer", "compensation": "kirkwood"},
+    "coupling": {"name": "hamiltonian", "reservoir": "tracer", "compensation": "on-the-fly"},
     "regions": {"atomistic": "8 A", "transition": "6 A", "hysteresis": "0 A", "weighting": "steep"},
     "dynamics": {
         "timestep": "5 fs",
@@ -42,9 +40,8 @@ STUDY = {
 }
 
 
-def study(compensation: str = "kirkwood", **changes: object) -> Study:
-    coupling = {**STUDY["coupling"], "compensation": compensation}
-    return Study.model_validate({**STUDY, "coupling": coupling, **changes})
+def study(**changes: object) -> Study:
+    return Study.model_validate({**STUDY, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -67,37 +64,12 @@ def context(folder: Path, box: State, loaded: Study) -> Context:
     return Context(loaded, folder / "calibrate", {stage: folder / stage for stage in ("build", "train", "calibrate")}, results)
 
 
-def test_a_killed_kirkwood_integration_goes_on_with_the_next_weight(tmp_path, box, monkeypatch):
+def test_a_compensation_measured_on_the_fly_of_another_temperature_or_of_unknown_settings_is_refused(tmp_path, box):
     run = context(tmp_path, box, study())
-    original, begun = kirkwood_module.make_mover, []
-
-    def counting(state, step, *rest):
-        if len(begun) == 3:
-            raise KeyboardInterrupt
-        begun.append(step)
-        return original(state, step, *rest)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(kirkwood_module, "make_mover", counting)
-        with pytest.raises(KeyboardInterrupt):
-            CalibrateStage().run(run)
-    assert len(list(run.folder.glob("kirkwood-*.npz"))) == 3
-    assert not (run.folder / _compensation.FILE).exists()
-    begun.clear()
-    monkeypatch.setattr(kirkwood_module, "make_mover", lambda *arguments: begun.append(arguments[1]) or original(*arguments))
-    result = CalibrateStage().run(run)
-    assert len(begun) == _compensation.N_WEIGHTS - 3
-    table = FreeEnergyCompensation.load(run.folder / result.files["compensation"], _assembly.force_settings(run))
-    assert result.number("free-energy compensation (lj)").value == pytest.approx(96.48533212 * table.total()[0])
-
-
-@pytest.mark.parametrize("compensation", ["kirkwood", "on-the-fly"])
-def test_a_compensation_of_another_temperature_is_refused(tmp_path, box, compensation):
-    run = context(tmp_path, box, study(compensation))
     run.results["calibrate"] = CalibrateStage().run(run)
     assert read_json(run.folder / _compensation.FILE)["settings"]["temperature"] == 180.0
     _assembly.coupling_of(run)
-    other = context(tmp_path, box, study(compensation, system={**STUDY["system"], "temperature": "190 K"}))
+    other = context(tmp_path, box, study(system={**STUDY["system"], "temperature": "190 K"}))
     other.results["calibrate"] = run.results["calibrate"]
     with pytest.raises(UserError, match=r"compensation belongs to other settings \(temperature: 180\.0 there, 190\.0 here\)"):
         _assembly.coupling_of(other)

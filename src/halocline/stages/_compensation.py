@@ -129,13 +129,17 @@ def integrate_compensation(
     return start
 
 
-def balance(folder: Path, outcome: Calibration) -> list[tuple[str, HamiltonianBalance]]:
-    """Per species: compensation and residual force, whose sum is mu_ex of AT less that of the reservoir."""
+def balance(folder: Path, outcome: Calibration, ideal: float = 0.0) -> list[tuple[str, HamiltonianBalance]]:
+    """Per species: compensation and residual force, whose sum is mu_ex of AT less that of the reservoir where the density is flat.
+
+    Args:
+        ideal: kT ln(n_AT/n_reservoir), eV, where it is not.
+    """
     table, errors = FreeEnergyCompensation.load(folder / FILE), read_arrays(folder / "compensation.npz")["errors"]
     parts = []
     for kind, name in enumerate(table.species):
         residual = Term(float(outcome.integral[kind]), float(outcome.integral_error[kind]))
-        parts.append((name, HamiltonianBalance(Term(float(table.total()[kind]), float(errors[kind])), residual)))
+        parts.append((name, HamiltonianBalance(Term(float(table.total()[kind]), float(errors[kind])), residual, ideal=ideal)))
     return parts
 
 

@@ -30,7 +30,7 @@ from halocline.stages._assembly import (
     steps_of,
     write_open_start,
 )
-from halocline.stages._bulk_runs import TENSION_REMEDY, Pressures, bulk_runs, tension_warning
+from halocline.stages._bulk_runs import LARGEST_UNCERTAINTY, TENSION_REMEDY, Pressures, bulk_runs, tension_warning
 from halocline.stages._calibration_result import calibration_result
 from halocline.stages._classical import is_ideal, species_of, step_seconds
 from halocline.stages._compensation import FILE as COMPENSATION
@@ -43,6 +43,7 @@ from halocline.stages._solve_target import solve_target, target_seconds
 from halocline.stages._target_density import TargetDensity, has_target
 from halocline.stages.base import Context, Cost, Stage
 from halocline.state import State
+from halocline.units import thermal_energy
 
 SAMPLE = 20.0
 """fs between samples of the density."""
@@ -50,8 +51,6 @@ REPLICA_SEED = 100_000
 """Distance between the seeds of replicas."""
 ATOM_STEP = 25e-6
 """CPU seconds of an atom and step of the open system, for the estimate."""
-LARGEST_UNCERTAINTY = 1.0
-"""Relative error beyond which a measured compressibility is refused."""
 
 
 class CalibrateStage(Stage):
@@ -98,7 +97,7 @@ class CalibrateStage(Stage):
         write_open_start(context.folder / "state.h5", OpenStart(outcome.state, outcome.inside))
         result = calibration_result(study, regions, outcome, pressures, first, density_of(start), target)
         if is_compensated(study):
-            result.numbers += compensation_numbers(balance(context.folder, outcome))
+            result.numbers += compensation_numbers(balance(context.folder, outcome, _step(study, target)))
             result.figures.append(compensation_figure(context.folder))
             result.files["compensation"] = COMPENSATION
         warning = tension_warning(pressures)
@@ -137,6 +136,11 @@ def _compensate(context: Context, start: State, force: ThermodynamicForce) -> St
     simulation = open_simulation(context, start, None, force, study.system.seed + 50, [], 0, coupling)
     window, every = steps_of(study, study.calibration.window), steps_of(study, study.dynamics.checkpoint)
     return measure_compensation(simulation, window, context.folder, every, context.progress, force_settings(context))
+
+
+def _step(study: Study, target: TargetDensity | None) -> float:
+    """kT ln(n_AT/n_reservoir), eV."""
+    return 0.0 if target is None else thermal_energy(study.system.temperature) * math.log(target.density / target.reservoir)
 
 
 def build_window(context: Context, task: WindowTask, hooks: list[Hook]) -> Simulation:
