@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from halocline.adress.chemical_potential import HamiltonianBalance, Term
 from halocline.config.load import validate
 from halocline.config.study import Study
 from halocline.molecules.lj import LJ
@@ -31,17 +30,6 @@ def study(compressibility: str) -> Study:
         "calibration": {"compressibility": compressibility},
     }
     return validate(sections, "test")
-
-
-def test_work_of_a_density_difference_is_no_excess_chemical_potential() -> None:
-    """Ideal gases have mu_ex = 0; a force that holds a ratio of densities r integrates to kT ln r, by Boltzmann's law."""
-    work = KT * math.log(1.2)
-    assert HamiltonianBalance(Term(0.0), Term(work, 0.001), ideal=work).difference == Term(0.0, 0.001)
-    # The same liquid on both sides, mu_ex(n) = a n, at densities n and n_R: mu = kT ln n + a n - w is the same everywhere.
-    a, n, other = 3.0, 0.03, 0.024
-    pulled = KT * math.log(n / other) + a * (n - other)
-    found = HamiltonianBalance(Term(0.4 * pulled), Term(0.6 * pulled), Term(a * other), KT * math.log(n / other))
-    assert found.total.value == pytest.approx(a * n)
 
 
 @pytest.mark.parametrize("denser", [1.0, 1.08, 0.9])

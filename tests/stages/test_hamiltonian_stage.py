@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from halocline.adress.compensation import FreeEnergyCompensation
@@ -11,11 +14,14 @@ from halocline.config.load import validate
 from halocline.config.study import Study
 from halocline.dynamics import kirkwood as kirkwood_module
 from halocline.errors import UserError
-from halocline.files import read_json
+from halocline.files import read_json, write_arrays
 from halocline.results import StageResult
 from halocline.stages._assembly import coupling_of, force_settings
 from halocline.stages._calibration_result import is_pressure_balance
+from halocline.stages._compensation import balance
+from halocline.stages._target_density import TargetDensity
 from halocline.stages.runner import Runner
+from halocline.units import thermal_energy
 
 SECTIONS: dict[str, dict[str, object]] = {
     "system": {"molecules": {"lj": 300}, "density": "0.5 g/cm3", "length": "64 A", "temperature": "300 K"},
@@ -81,3 +87,14 @@ def test_without_compensation_no_pressure_difference_is_expected_of_the_force(tm
     assert [series.label for series in figure.series] == ["lj"]
     assert "mu_ex" in figure.caption
     assert is_pressure_balance(study(coupling={"name": "subtractive", "compensation": "none"}))
+
+
+def test_force_between_two_densities_of_an_ideal_gas_is_no_chemical_potential(tmp_path) -> None:
+    """kT ln(n_AT/n_reservoir) = INT F_in dx for molecules that do not interact: nothing is left for mu_ex."""
+    target, kT = TargetDensity(0.022, 0.0, 0.019, 0.02, 0.0, 0.0, 40.0, ()), thermal_energy(300.0)
+    FreeEnergyCompensation(("lj",)).save(tmp_path / "compensation.json", {})
+    write_arrays(tmp_path / "compensation.npz", errors=np.zeros(1))
+    outcome = SimpleNamespace(integral=[kT * math.log(0.022 / 0.019)], integral_error=[0.001])
+    ((name, part),) = balance(tmp_path, outcome, target.ideal_difference(300.0))
+    assert (name, part.difference.value) == ("lj", pytest.approx(0.0, abs=1e-15))
+    assert part.difference.error == 0.001

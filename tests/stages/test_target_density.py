@@ -16,7 +16,7 @@ from halocline.config.load import validate
 from halocline.config.study import Study
 from halocline.dynamics.calibration_windows import UPDATED, CalibrationSettings, judge
 from halocline.dynamics.record import Record
-from halocline.errors import UserError
+from halocline.errors import RunFailure, UserError
 from halocline.files import read_json
 from halocline.molecules.lj import LJ
 from halocline.progress import Silent
@@ -24,7 +24,7 @@ from halocline.stages._assembly import regions_of
 from halocline.stages._bulk_runs import Pressures
 from halocline.stages._first_force import empty_force, pressure_difference
 from halocline.stages._solve_target import excess_at, reservoir_density, solve_target
-from halocline.stages._target_density import TargetDensity
+from halocline.stages._target_density import Excess, TargetDensity
 from halocline.stages.preflight import preflight
 from halocline.stages.runner import Runner
 from halocline.state import State
@@ -100,6 +100,21 @@ def test_one_evaluation_by_growth_is_that_of_insertion(tmp_path: Path, monkeypat
     grown = excess_at(loaded, DENSITY, 2, tmp_path / "growth", Silent())
     assert abs(grown.value - inserted.value) < 4 * math.hypot(grown.error, inserted.error)
     assert len(list((tmp_path / "growth").glob("window-*.npz"))) == 9
+
+
+def test_a_target_out_of_reach_and_a_value_in_doubt_are_failures_with_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = study()
+    regions = regions_of(loaded)
+    arguments = (loaded, box(loaded), regions, empty_force(loaded, regions))
+    law = lambda density, warning="": Excess(density, -0.004 * density / DENSITY, 1e-6, 50.0, warning)  # noqa: E731
+    monkeypatch.setattr("halocline.stages._solve_target.excess_at", lambda study, density, *_: law(density))
+    with pytest.raises(UserError, match=r"-0\.0036 eV to -0\.0044 eV between") as caught:
+        solve_target(*arguments, tmp_path / "a", Silent())
+    assert "system.density" in caught.value.remedy
+    monkeypatch.setattr("halocline.stages._solve_target.excess_at", lambda study, density, *_: law(density, "3 of 1000 carry it"))
+    with pytest.raises(RunFailure, match="in doubt: 3 of 1000"):
+        solve_target(*arguments, tmp_path / "b", Silent())
+    assert not (tmp_path / "b" / "target.json").exists()
 
 
 @pytest.mark.parametrize(

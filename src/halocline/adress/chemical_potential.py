@@ -58,18 +58,16 @@ class HamiltonianBalance:
         residual: integral of the remaining thermodynamic force from the reservoir into AT; with a Helmholtz compensation the
             difference of p_ex/n.
         reservoir: mu_ex of the reservoir potential at the reservoir's density, zero for an ideal gas.
-        ideal: kT ln(n_AT/n_reservoir), eV: what compensation and force spend on a difference of density; zero where it is flat.
     """
 
     compensation: Term
     residual: Term
     reservoir: Term = ZERO
-    ideal: float = 0.0
 
     @property
     def difference(self) -> Term:
         """mu_ex of AT minus mu_ex of the reservoir: independent of how it is split into compensation and force."""
-        return self.compensation + self.residual - Term(self.ideal)
+        return self.compensation + self.residual
 
     @property
     def total(self) -> Term:

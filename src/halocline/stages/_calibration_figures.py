@@ -53,7 +53,7 @@ def integral_figure(outcome: Calibration, expected: tuple[float, float] | None) 
         Series(name, index, [window.integral[kind] / KILOJOULE_PER_MOLE for window in outcome.windows], None, "points")
         for kind, name in enumerate(outcome.force.species)
     ]
-    caption = "The force towards AT, integrated. It also balances the drift force of the coupling: it is the whole difference of mu_ex."
+    caption = "The force towards AT, integrated: with what is compensated, the difference of mu_ex, and no pressure difference by itself."
     if expected is not None:
         ends = [0.5, len(index) + 0.5]
         balance, error = ([item / KILOJOULE_PER_MOLE] * 2 for item in expected)

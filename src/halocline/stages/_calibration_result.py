@@ -15,7 +15,7 @@ from halocline.stages._bulk_runs import Pressures
 from halocline.stages._calibration_figures import convergence_figure, force_figure, integral_figure, profile_figure
 from halocline.stages._compensation import is_compensated
 from halocline.stages._first_force import pressure_difference
-from halocline.stages._target_density import FILE, ROLE, TargetDensity
+from halocline.stages._target_density import FILE, ROLE, TargetDensity, has_target
 from halocline.topology import FloatArray
 from halocline.units import BAR, KILOJOULE_PER_MOLE, thermal_energy
 
@@ -89,10 +89,10 @@ def _expected(value: tuple[float, float], effective: float) -> Number:
 def is_pressure_balance(study: Study) -> bool:
     """Whether the integral of the force is a pressure difference per molecule.
 
-    Not so for a Hamiltonian coupling without compensation, whose drift force the thermodynamic force must balance as well: there
-    the integral is the whole difference of mu_ex.
+    Not so for a Hamiltonian coupling without compensation, or with one of another density than that of AT: the thermodynamic force
+    must balance what is left of the drift force as well. Without compensation the integral is the whole difference of mu_ex.
     """
-    return study.coupling.name != HamiltonianCoupling.name or is_compensated(study)
+    return study.coupling.name != HamiltonianCoupling.name or (is_compensated(study) and not has_target(study))
 
 
 def friction_needed(study: Study, window: Window) -> tuple[list[Number], str]:

@@ -130,16 +130,16 @@ def integrate_compensation(
 
 
 def balance(folder: Path, outcome: Calibration, ideal: float = 0.0) -> list[tuple[str, HamiltonianBalance]]:
-    """Per species: compensation and residual force, whose sum is mu_ex of AT less that of the reservoir where the density is flat.
+    """Per species: compensation and residual force, whose sum is mu_ex of AT less that of the reservoir.
 
     Args:
-        ideal: kT ln(n_AT/n_reservoir), eV, where it is not.
+        ideal: kT ln(n_AT/n_reservoir), eV, which the force carries where the two densities differ.
     """
     table, errors = FreeEnergyCompensation.load(folder / FILE), read_arrays(folder / "compensation.npz")["errors"]
     parts = []
     for kind, name in enumerate(table.species):
-        residual = Term(float(outcome.integral[kind]), float(outcome.integral_error[kind]))
-        parts.append((name, HamiltonianBalance(Term(float(table.total()[kind]), float(errors[kind])), residual, ideal=ideal)))
+        residual = Term(float(outcome.integral[kind]) - ideal, float(outcome.integral_error[kind]))
+        parts.append((name, HamiltonianBalance(Term(float(table.total()[kind]), float(errors[kind])), residual)))
     return parts
 
 

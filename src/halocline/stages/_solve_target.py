@@ -58,7 +58,7 @@ def solve_target(
 
     Raises:
         UserError: mu_ex does not pass the target within 10 % of system.density, or the reservoir cannot make up for the difference.
-        RunFailure: an evaluation failed, or leaves the density less certain than calibration.tolerance.
+        RunFailure: an evaluation failed or is in doubt, or the density is less certain than calibration.tolerance.
     """
     if (folder / FILE).exists():
         return TargetDensity.load(folder / FILE)
@@ -69,6 +69,9 @@ def solve_target(
 
     def excess(density: float) -> Term:
         found.append(_kept_excess(study, density, len(found), folder, progress))
+        if found[-1].warning:
+            what = f"mu_ex is in doubt: {found[-1].warning}"
+            raise RunFailure(what, f"mu_ex at {density:.5g} molecules/A3", "Lengthen calibration.insertion.")
         return Term(found[-1].value, found[-1].error)
 
     bracket = ((1 - BRACKET) * box, (1 + BRACKET) * box)
@@ -123,8 +126,7 @@ def _kept_excess(study: Study, density: float, number: int, folder: Path, progre
             return kept
     found = excess_at(study, density, study.system.seed + SEED + number, folder / f"excess-{number}", progress)
     write_json(path, asdict(found))
-    doubts = f" ({found.warning})" if found.warning else ""
-    progress.log(f"mu_ex at {density:.5g} molecules/A3: {found.value:.5f} ± {found.error:.5f} eV{doubts}")
+    progress.log(f"mu_ex at {density:.5g} molecules/A3: {found.value:.5f} ± {found.error:.5f} eV")
     return found
 
 

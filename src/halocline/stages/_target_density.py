@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from halocline.files import read_json, write_json
 from halocline.results import Number, Table
 from halocline.stages.base import Context
 from halocline.state import State
-from halocline.units import AMU_PER_CUBIC_ANGSTROM, KILOJOULE_PER_MOLE
+from halocline.units import AMU_PER_CUBIC_ANGSTROM, KILOJOULE_PER_MOLE, thermal_energy
 
 FILE = "target.json"
 ROLE = "target"
@@ -63,6 +64,10 @@ class TargetDensity:
         data = read_json(path)
         return cls(**{**data, "evaluations": tuple(Excess(**item) for item in data["evaluations"])})
 
+    def ideal_difference(self, temperature: float) -> float:
+        """kT ln(n_AT/n_reservoir), eV: what the force holds between two ideal gases of these densities."""
+        return thermal_energy(temperature) * math.log(self.density / self.reservoir)
+
     def numbers(self) -> list[Number]:
         """Wanted mu_ex, the density that has it, and what is left to the reservoir."""
         unit, kJ = self.mass / AMU_PER_CUBIC_ANGSTROM, KILOJOULE_PER_MOLE
@@ -81,8 +86,8 @@ class TargetDensity:
         rows = []
         for item in self.evaluations:
             value = Number("", item.value / KILOJOULE_PER_MOLE, "kJ/mol", item.error / KILOJOULE_PER_MOLE)
-            rows.append((f"{item.density * unit:.5g} g/cm3", str(value), f"{item.n_effective:.0f}", item.warning))
-        columns = ("density", "mu_ex", "independent samples", "doubts")
+            rows.append((f"{item.density * unit:.5g} g/cm3", str(value), f"{item.n_effective:.0f}"))
+        columns = ("density", "mu_ex", "independent samples")
         return Table("target-density", "Density at the target mu_ex", columns, rows, "A line is fitted to these by their errors.")
 
 

@@ -43,7 +43,6 @@ from halocline.stages._solve_target import solve_target, target_seconds
 from halocline.stages._target_density import TargetDensity, has_target
 from halocline.stages.base import Context, Cost, Stage
 from halocline.state import State
-from halocline.units import thermal_energy
 
 SAMPLE = 20.0
 """fs between samples of the density."""
@@ -97,7 +96,8 @@ class CalibrateStage(Stage):
         write_open_start(context.folder / "state.h5", OpenStart(outcome.state, outcome.inside))
         result = calibration_result(study, regions, outcome, pressures, first, density_of(start), target)
         if is_compensated(study):
-            result.numbers += compensation_numbers(balance(context.folder, outcome, _step(study, target)))
+            ideal = 0.0 if target is None else target.ideal_difference(study.system.temperature)
+            result.numbers += compensation_numbers(balance(context.folder, outcome, ideal))
             result.figures.append(compensation_figure(context.folder))
             result.files["compensation"] = COMPENSATION
         warning = tension_warning(pressures)
@@ -136,11 +136,6 @@ def _compensate(context: Context, start: State, force: ThermodynamicForce) -> St
     simulation = open_simulation(context, start, None, force, study.system.seed + 50, [], 0, coupling)
     window, every = steps_of(study, study.calibration.window), steps_of(study, study.dynamics.checkpoint)
     return measure_compensation(simulation, window, context.folder, every, context.progress, force_settings(context))
-
-
-def _step(study: Study, target: TargetDensity | None) -> float:
-    """kT ln(n_AT/n_reservoir), eV."""
-    return 0.0 if target is None else thermal_energy(study.system.temperature) * math.log(target.density / target.reservoir)
 
 
 def build_window(context: Context, task: WindowTask, hooks: list[Hook]) -> Simulation:
