@@ -91,7 +91,7 @@ def test_without_compensation_no_pressure_difference_is_expected_of_the_force(tm
 
 def test_force_between_two_densities_of_an_ideal_gas_is_no_chemical_potential(tmp_path) -> None:
     """kT ln(n_AT/n_reservoir) = INT F_in dx for molecules that do not interact: nothing is left for mu_ex."""
-    target, kT = TargetDensity(0.022, 0.0, 0.019, 0.02, 0.0, 0.0, 40.0, ()), thermal_energy(300.0)
+    target, kT = TargetDensity(0.022, 0.0, 0.019, 0.0, 0.02, 0.0, 0.0, 40.0, ()), thermal_energy(300.0)
     FreeEnergyCompensation(("lj",)).save(tmp_path / "compensation.json", {})
     write_arrays(tmp_path / "compensation.npz", errors=np.zeros(1))
     outcome = SimpleNamespace(integral=[kT * math.log(0.022 / 0.019)], integral_error=[0.001])

@@ -81,6 +81,7 @@ def test_density_of_a_lennard_jones_gas_is_that_of_its_virial_series(tmp_path: P
     target = solve_target(*arguments)
     assert target.error < 0.03 * DENSITY
     assert abs(target.density - expected) < 3 * target.error + 0.015 * DENSITY
+    assert 0 < target.reservoir_error < target.error
     assert target.slope == pytest.approx(wanted, rel=0.35)
     assert all(item.n_effective > 10 for item in target.evaluations)
     number = target.numbers()[1]
@@ -148,8 +149,9 @@ def test_a_change_that_the_reservoir_cannot_make_up_for_is_refused() -> None:
     loaded = study()
     regions, start = regions_of(loaded), box(loaded)
     force, mean = empty_force(loaded, regions), 600 / start.volume
-    left = reservoir_density(1.1 * mean, start, regions, force)
+    left, less = reservoir_density(1.1 * mean, start, regions, force)
     assert 0.93 * mean < left < 0.95 * mean
+    assert reservoir_density(1.05 * mean, start, regions, force)[0] == pytest.approx(left + 0.05 * mean * less, rel=1e-9)
     with pytest.raises(UserError, match=r"\+30\.0% of the box") as caught:
         reservoir_density(1.3 * mean, start, regions, force)
     assert "more than 10%" in caught.value.what
@@ -198,7 +200,7 @@ def test_tracers_with_the_force_of_the_target_are_on_target_and_a_flat_density_i
 def test_expected_integral_between_ideal_gases_of_two_densities_is_kt_ln_of_their_ratio() -> None:
     """Nothing interacts: P = n kT on both sides, and the force holds an isothermal atmosphere."""
     density, kappa = 0.02, 1 / (0.02 * KT)
-    target = TargetDensity(0.0208, 0.0, 0.0196, density, 0.0, 0.0, LJ.mass, ())
+    target = TargetDensity(0.0208, 0.0, 0.0196, 0.0, density, 0.0, 0.0, LJ.mass, ())
     pressures = Pressures(density * KT, 0.0, density * KT, 0.0, 10.0, kappa, 0.0)
     loaded = study(calibration={"compressibility": "measured"})
     assert pressure_difference(loaded, pressures, density, target)[0] == pytest.approx(KT * math.log(0.0208 / 0.0196), rel=0.02)

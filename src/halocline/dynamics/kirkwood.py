@@ -157,8 +157,13 @@ def kirkwood(
             rows.append(kept["row"])
             state = replace(state, positions=kept["positions"], velocities=kept["velocities"])
             last = state if last is None else last
-    integrand, errors, pressures, pressure_errors = np.array(rows[::-1]).T
     assert last is not None
+    return _result(rows[::-1], weights, quadrature, last, power)
+
+
+def _result(rows: list[FloatArray], weights: FloatArray, quadrature: FloatArray, last: State, power: int) -> KirkwoodResult:
+    """From averages of all runs, in the order of the weights."""
+    integrand, errors, pressures, pressure_errors = np.array(rows).T
     if not np.isfinite(errors).all():
         raise RunFailure("a run has too few samples for an error", "Kirkwood integration", "Take more steps.")
     value, error = float(quadrature @ integrand), float(np.sqrt((quadrature**2) @ errors**2))

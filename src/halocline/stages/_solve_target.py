@@ -87,26 +87,29 @@ def solve_target(
             "density at a chemical potential",
             "Lengthen calibration.insertion.",
         )
-    reservoir = reservoir_density(solution.density, start, regions, force)
-    target = TargetDensity(solution.density, solution.error, reservoir, box, wanted, solution.slope, molecule.mass, tuple(found))
+    reservoir, left = reservoir_density(solution.density, start, regions, force)
+    target = TargetDensity(
+        solution.density, solution.error, reservoir, left * solution.error, box, wanted, solution.slope, molecule.mass, tuple(found)
+    )
     target.save(folder / FILE)
     progress.log(f"density at the target mu_ex: {target.numbers()[1]}, {target.density / box - 1:+.1%} of the box")
     return target
 
 
-def reservoir_density(wanted: float, start: State, regions: Regions, force: ThermodynamicForce) -> float:
-    """What is left to the reservoir of a closed box, molecules/Å^3.
+def reservoir_density(wanted: float, start: State, regions: Regions, force: ThermodynamicForce) -> tuple[float, float]:
+    """What is left to the reservoir of a closed box, molecules/Å^3, and how much less it is for one more of ``wanted``.
 
     Raises:
         UserError: it would be off the density of the box by more than a tenth.
     """
     box, volumes = start.topology.n_molecules / start.volume, regions.shell_volumes(force.edges, start.cell)
-    share = float((volumes * (force.centres < regions.outer)).sum()) / start.volume
+    arguments = (box, regions, force.centres, force.window[1], volumes, start.volume)
     try:
-        profile = target_profile(wanted, box, regions, force.centres, force.window[1], volumes, start.volume)
+        # Exact: the density of the reservoir is linear in the wanted one.
+        reservoir, none_wanted = (float(target_profile(density, *arguments)[-1]) for density in (wanted, 0.0))
     except UserError as error:
         raise UserError(error.what, WHERE, error.remedy) from error
-    off = float(profile[-1]) / box - 1
+    off, share = reservoir / box - 1, float(regions.volumes(start.cell)[:2].sum()) / start.volume
     if abs(off) > LARGEST_RESERVOIR_CHANGE:
         raise UserError(
             f"the target mu_ex needs a density {wanted / box - 1:+.1%} of the box in AT and the transition layer ({share:.0%} of the "
@@ -114,7 +117,7 @@ def reservoir_density(wanted: float, start: State, regions: Regions, force: Ther
             WHERE,
             f"Change system.density by {wanted / box - 1:+.1%}, or enlarge the reservoir (system.length, system.molecules).",
         )
-    return float(profile[-1])
+    return reservoir, (none_wanted - reservoir) / wanted
 
 
 def _kept_excess(study: Study, density: float, number: int, folder: Path, progress: Progress) -> Excess:

@@ -41,7 +41,7 @@ class TargetDensity:
 
     Attributes:
         density, error: of AT and Δ, molecules/Å^3.
-        reservoir: density that is left to the reservoir. box: mean of the box.
+        reservoir, reservoir_error: density that is left to the reservoir. box: mean of the box.
         chemical_potential: the wanted mu_ex, eV. slope: d mu_ex/d ln n, eV.
         mass: of a molecule, amu.
         evaluations: in the order in which they were made.
@@ -50,6 +50,7 @@ class TargetDensity:
     density: float
     error: float
     reservoir: float
+    reservoir_error: float
     box: float
     chemical_potential: float
     slope: float
@@ -76,8 +77,7 @@ class TargetDensity:
         return [
             Number("target mu_ex", self.chemical_potential / kJ, "kJ/mol"),
             Number("density at the target mu_ex", self.density * unit, "g/cm3", error, effective),
-            Number("change of mu_ex with ln n", self.slope / kJ, "kJ/mol", None),
-            Number("density left to the reservoir", self.reservoir * unit, "g/cm3"),
+            Number("density left to the reservoir", self.reservoir * unit, "g/cm3", self.reservoir_error * unit, effective),
         ]
 
     def table(self) -> Table:
