@@ -47,7 +47,7 @@ def test_compressibility_measured_in_the_bulk_run_goes_before_the_stated_one(spr
     """An ideal gas in AT and 1/kappa_T = n kT: the stated value, of liquid water, would make the pressure difference 30 times larger."""
     density, stated = 0.0155, study("4.5e-5 /bar").calibration.compressibility
     kappa = 1 / (density * KT)
-    target = TargetDensity(1.03 * density, 0.0, 0.99 * density, density, 0.0, 0.0, LJ.mass, ())
+    target = TargetDensity(1.03 * density, 0.0, 0.99 * density, 0.0, density, 0.0, 0.0, LJ.mass, ())
     pressures = Pressures(density * KT, 0.0, density * KT, 0.0, 10.0, kappa, spread * kappa)
     value, error = pressure_difference(study("4.5e-5 /bar"), pressures, density, target)
     exact = KT * math.log(1.03 / 0.99)
