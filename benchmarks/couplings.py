@@ -29,6 +29,7 @@ VARIANTS = {
     "hamiltonian, beads": ("coupling.name=hamiltonian",),
     "site-energy, beads": ("coupling.name=site-energy",),
     "force-interpolation, beads": ("coupling.name=force-interpolation",),
+    "subtractive, beads every 2 steps": ("coupling.reservoir_steps=2",),
     "subtractive, beads, no hysteresis": ("regions.hysteresis=0 A",),
     "abrupt with weight 1/2, beads": ("coupling.name=abrupt", "coupling.delta_weight=0.5"),
     "subtractive, dipole beads": ("coupling.reservoir=dipole",),
@@ -39,17 +40,20 @@ VARIANTS = {
 }
 
 
+Measured = tuple[float, float]
+"""Value and standard error."""
+
+
 @dataclass(frozen=True)
 class Border:
     """What one open run shows; the heat of one crossing in and out in kJ/mol, temperatures in K, densities relative to the target."""
 
-    heat: float
-    heat_error: float
-    power: float
-    temperature: float
-    hottest: float
-    density: float
-    wave: float
+    heat: Measured
+    power: Measured
+    temperature: Measured
+    hottest: Measured
+    density: Measured
+    wave: Measured
 
 
 def measure(folder: Path, changes: tuple[str, ...], preset: str | None) -> Border:
@@ -60,22 +64,28 @@ def measure(folder: Path, changes: tuple[str, ...], preset: str | None) -> Borde
 
 
 def read(result: StageResult, atomistic: float, outer: float) -> Border:
-    """From the numbers and figures of the stage; waves are judged in 3 Å blocks of the layer."""
-    numbers = {number.name: number for number in result.numbers}
-    heat, power = numbers["heat of one crossing in and out"], numbers["heating power of crossings"]
+    """From the numbers and figures of the stage; waves are judged in 3 Å blocks of the layer, bins taken as independent."""
+    numbers = {number.name: (number.value or 0.0, number.error or 0.0) for number in result.numbers}
     figures = {figure.key: figure for figure in result.figures}
     density, temperature = figures["open-density"].series[0], figures["open-temperature"].series[0]
-    x, n = np.array(density.x), np.array(density.y)
-    blocks = [n[(x >= low) & (x < low + 3.0)].mean() for low in np.arange(atomistic, outer - 2.9, 3.0)]
+    x, n, error = np.array(density.x), np.array(density.y), np.array(density.error)
+    blocks = [(x >= low) & (x < low + 3.0) for low in np.arange(atomistic, outer - 2.9, 3.0)]
+    worst = max(blocks, key=lambda block: abs(n[block].mean() - 1.0))
+    hottest = int(np.nanargmax(temperature.y))
     return Border(
-        heat.value or 0.0,
-        heat.error or 0.0,
-        power.value or 0.0,
-        numbers["temperature, atomistic"].value or 0.0,
-        float(np.nanmax(temperature.y)),
-        numbers["density in AT / target"].value or 0.0,
-        float(max(np.abs(np.array(blocks) - 1.0))),
+        numbers["heat of one crossing in and out"],
+        numbers["heating power of crossings"],
+        numbers["temperature, atomistic"],
+        (float(temperature.y[hottest]), float(np.array(temperature.error)[hottest])),
+        numbers["density in AT / target"],
+        (100.0 * float(n[worst].mean() - 1.0), 100.0 * float(np.sqrt((error[worst] ** 2).sum()) / worst.sum())),
     )
+
+
+def row_of(variant: str, found: Border) -> tuple[str, ...]:
+    """One line of the table."""
+    values = (found.heat, found.power, found.temperature, found.hottest, found.density, found.wave)
+    return variant, *(f"{value:.{digits}f} ± {error:.{digits}f}" for (value, error), digits in zip(values, (1, 0, 1, 0, 3, 1)))
 
 
 def main() -> None:
@@ -89,21 +99,19 @@ def main() -> None:
             except RunFailure as error:
                 rows.append((variant, error.what, "", "", "", "", ""))
                 continue
-            rows.append(
-                (
-                    variant,
-                    f"{found.heat:.1f} ± {found.heat_error:.1f}",
-                    f"{found.power:.0f}",
-                    f"{found.temperature:.1f}",
-                    f"{found.hottest:.0f}",
-                    f"{found.density:.3f}",
-                    f"{100 * found.wave:.1f} %",
-                )
-            )
+            rows.append(row_of(variant, found))
             print("  ".join(rows[-1]), flush=True)
             key = variant.replace(",", "").replace(" ", "_").replace("-", "_").replace("/", "_")
-            figures |= {f"{key}_heat": found.heat, f"{key}_hottest": found.hottest, f"{key}_wave": found.wave}
-    columns = ("coupling", "heat in+out kJ/mol", "power kJ/mol/ps", "T of AT K", "hottest 0.5 A", "density in AT", "largest wave in layer")
+            figures |= {f"{key}_heat": found.heat[0], f"{key}_hottest": found.hottest[0], f"{key}_wave_percent": found.wave[0]}
+    columns = (
+        "coupling",
+        "heat in+out kJ/mol",
+        "power kJ/mol/ps",
+        "T of AT K",
+        "hottest 0.5 A, K",
+        "density in AT",
+        "largest wave in the layer, %",
+    )
     print_table("Water at the border", columns, rows)
     finish(figures, arguments.json)
 

@@ -10,7 +10,6 @@ from halocline.adress.thermodynamic_force import ThermodynamicForce
 from halocline.config.study import Study
 from halocline.datasets.frame import Frame
 from halocline.datasets.store import Dataset
-from halocline.dynamics.heat_ledger import HeatLedger
 from halocline.dynamics.record import Record
 from halocline.errors import UserError
 from halocline.files import read_json
@@ -211,12 +210,3 @@ def test_friction_that_the_heat_needs_is_reported(context):
     assert numbers[1].value > 20 and "friction_transition" in words  # noqa: PT018
     assert friction_needed(study, SimpleNamespace(power=1e-5, layer=30.0))[1] == ""
     assert friction_needed(study, SimpleNamespace(power=np.inf, layer=30.0)) == ([], "")
-
-
-def test_capped_pairs_say_how_often_those_of_the_reservoir_are_counted():
-    ledger = HeatLedger(capped=np.array([0.0, 2.5, 1.5]))
-    once, fourth = simulate._capped(ledger, 1), simulate._capped(ledger, 4)
-    assert [item.name for item in once] == ["capped pairs, atomistic", "capped pairs, transition", "capped pairs, reservoir"]
-    assert [item.value for item in fourth] == [0.0, 2.5, 1.5]
-    assert fourth[0].name == "capped pairs, atomistic"
-    assert all("reservoir's potential counted every 4 steps" in item.name for item in fourth[1:])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numba import njit
 
 from halocline.dynamics.blocks import Blocks
 from halocline.dynamics.integrator import Mover
@@ -30,15 +31,30 @@ class _Origin:
 
     def add(self, velocities: FloatArray, moments: FloatArray, wakings: IntArray, in_core: np.ndarray) -> None:
         """The next lag; ``wakings`` is negative for molecules that sleep."""
-        index = self.molecules
-        self.inside &= in_core[index]
-        turning = (self.wakings == wakings[index]) & (self.wakings >= 0)
-        along = (self.velocities * velocities[index]).sum(axis=1)
-        dipole = np.where(turning, (self.moments * moments[index]).sum(axis=1), 0.0)
-        products = np.stack([along, dipole, np.ones(len(index)), turning], axis=1)
-        self.sums[FOLLOW, self.lag] = products.sum(axis=0)
-        self.sums[INSIDE, self.lag] = products[self.inside].sum(axis=0)
+        _add_products(
+            self.molecules, self.velocities, self.moments, self.wakings, self.inside, velocities, moments, wakings, in_core,
+            self.sums[FOLLOW, self.lag], self.sums[INSIDE, self.lag],
+        )  # fmt: skip
         self.lag += 1
+
+
+@njit(cache=True, error_model="numpy")
+def _add_products(  # type: ignore[no-untyped-def]
+    molecules, velocities, moments, wakings, inside, new_velocities, new_moments, new_wakings, in_core, followed, within
+):
+    """Adds to the four columns of ``followed``, and to those of ``within`` for molecules that never left; updates ``inside``."""
+    for row in range(len(molecules)):
+        i = molecules[row]
+        inside[row] &= in_core[i]
+        along, turned = 0.0, 0.0
+        for k in range(3):
+            along += velocities[row, k] * new_velocities[i, k]
+            turned += moments[row, k] * new_moments[i, k]
+        turning = wakings[row] == new_wakings[i] and wakings[row] >= 0
+        for column, value in enumerate((along, turned if turning else 0.0, 1.0, 1.0 if turning else 0.0)):
+            followed[column] += value
+            if inside[row]:
+                within[column] += value
 
 
 def _wakings(move: Mover, n_molecules: int) -> IntArray:

@@ -51,8 +51,8 @@ class HeatLedger:
         molecules: (3,) molecules that changed in them.
         net: members gained by S1.
         thermostat: (3,) work of the thermostat on atoms of AT, Δ and reservoir, eV.
-        capped: (3,) capped pairs by region; a pair between two regions counts half in each. Pairs of a potential that is evaluated
-            every k steps only are counted every k steps.
+        capped: (3,) capped pairs by region; a pair between two regions counts half in each. One found by a potential that
+            is evaluated every k steps stands for k.
         external: work of regions that move, of tables that change, and what the forces of a coupling without Hamiltonian leave out, eV.
         inner: jumps of steps in which molecules crossed between AT and Δ only, for couplings that treat the two differently, eV.
     """

@@ -234,13 +234,13 @@ class Simulation:
             self.ledger.capped += np.bincount(self.levels, 0.5 * self.evaluation.capped, 3)
 
     def _in_parts(self, is_outer: bool, moved: bool = True) -> Evaluation:
-        """The reservoir's forces act as impulses, as many times stronger as they act more seldom."""
+        """The reservoir's forces act as impulses, as many times stronger as they act more seldom; its capped pairs count as often."""
         often, seldom = self.coupling.evaluate_parts(self.integrator.coordinates, self.membership, is_outer, moved)
         if seldom is None:
             return Evaluation(often.energy + self.reservoir_energy, often.forces, None, often.capped)
         self.reservoir_energy = seldom.energy
         forces = often.forces + self.reservoir_steps * seldom.forces
-        return Evaluation(often.energy + seldom.energy, forces, None, often.capped + seldom.capped)
+        return Evaluation(often.energy + seldom.energy, forces, None, often.capped + self.reservoir_steps * seldom.capped)
 
     def _apply_thermodynamic_force(self) -> None:
         """Its energy, and the total forces at the present regions."""

@@ -64,7 +64,7 @@ class SimulateStage(Stage):
                 _temperature_figure(profile, study.system.temperature),
                 _ledger_figure(books),
             ]
-            numbers = _numbers(record, books, simulation.ledger) + _capped(simulation.ledger, study.coupling.reservoir_steps)
+            numbers = _numbers(record, books, simulation.ledger)
         numbers.append(Number("speed", speed, "steps/s"))
         files = {"record": "record.h5", "trajectory": "open.xtc", "structure": "open.pdb"}
         return StageResult(_summary(study, numbers, simulation.ledger), numbers, figures, files=files)
@@ -132,14 +132,7 @@ def _numbers(record: Record, books: _Books, ledger: HeatLedger) -> list[Number]:
         Number("changes of membership", flips, "/ps", math.sqrt(ledger.flips) / length, ledger.flips),
         Number("ledger drift per molecule", per_molecule * books.drift, "meV/ps", per_molecule * books.drift_error),
     ]
-    return numbers
-
-
-def _capped(ledger: HeatLedger, reservoir_steps: int) -> list[Number]:
-    """Counts of capped pairs. Those of AT are pairs of the fine potential, which is evaluated in every step."""
-    seldom = "" if reservoir_steps == 1 else f" (pairs of the reservoir's potential counted every {reservoir_steps} steps)"
-    notes = ("", seldom, seldom)
-    return [Number(f"capped pairs, {name}{note}", float(count)) for name, note, count in zip(LEVEL_NAMES, notes, ledger.capped)]
+    return numbers + [Number(f"capped pairs, {name}", float(count)) for name, count in zip(LEVEL_NAMES, ledger.capped)]
 
 
 def _summary(study: Study, numbers: list[Number], ledger: HeatLedger) -> str:
