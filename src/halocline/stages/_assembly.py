@@ -65,7 +65,11 @@ def coarse_of(context: Context) -> Potential:
 
 
 def coupling_of(context: Context) -> Coupling:
-    """The coupling of the open run, not yet bound."""
+    """The coupling of the open run, not yet bound.
+
+    Raises:
+        UserError: its table of the free-energy compensation belongs to other settings.
+    """
     coupling = make_coupling(context.study.coupling, fine_of(context), coarse_of(context))
     if is_compensated(context.study):
         own = context.folder / COMPENSATION

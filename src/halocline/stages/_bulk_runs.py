@@ -20,6 +20,10 @@ LARGEST_TENSION = 1000.0 * BAR
 """A liquid under more tension than this is near its spinodal: molecules leave an open region and a cavity forms in it."""
 
 
+LARGEST_UNCERTAINTY = 1.0
+"""Relative error beyond which a measured compressibility is not used."""
+
+
 @dataclass(frozen=True)
 class Pressures:
     """Of the atomistic liquid and of the reservoir at the same density and temperature, eV/Å^3 with errors."""

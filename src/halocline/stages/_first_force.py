@@ -14,7 +14,7 @@ from halocline.adress.thermodynamic_force import ThermodynamicForce
 from halocline.config.study import Study
 from halocline.errors import RunFailure, UserError
 from halocline.stages._assembly import density_of, regions_of
-from halocline.stages._bulk_runs import Pressures
+from halocline.stages._bulk_runs import LARGEST_UNCERTAINTY, Pressures
 from halocline.stages._target_density import TargetDensity
 from halocline.state import State
 from halocline.units import thermal_energy
@@ -87,8 +87,9 @@ def warm_start(
 def pressure_difference(study: Study, pressures: Pressures, density: float, target: TargetDensity | None = None) -> tuple[float, float]:
     """(P_AT - P_reservoir)/n and its error, eV.
 
-    Where AT shall have another density than the box, both pressures are taken there, P(n') = P(n) + ln(n'/n)/kappa_T; the reservoir's
-    kappa_T is that of its bulk run, or 1/(n kT) for tracers. n is then the mean of both densities.
+    Where AT shall have another density than the box, both pressures are taken there, P(n') = P(n) + ln(n'/n)/kappa_T; kappa_T is
+    that of the bulk runs (the stated one where the run was too short to measure it), or 1/(n kT) for tracers. n is then the mean of both
+    densities.
 
     Args:
         density: of the box, molecules/Å^3.
@@ -97,8 +98,13 @@ def pressure_difference(study: Study, pressures: Pressures, density: float, targ
     difference = pressures.atomistic - pressures.reservoir
     if target is None:
         return difference / density, error
-    given = study.calibration.compressibility
-    difference += math.log(target.density / density) / (pressures.compressibility if given == "measured" else given)
+    kappa, kappa_error = pressures.compressibility, pressures.compressibility_error
+    stated = study.calibration.compressibility
+    if stated != "measured" and not kappa_error < LARGEST_UNCERTAINTY * kappa:
+        kappa, kappa_error = stated, 0.0
+    denser = math.log(target.density / density) / kappa
+    difference += denser
+    error = math.hypot(error, denser * kappa_error / kappa / density)
     if study.coupling.reservoir == "tracer":
         difference -= (target.reservoir - density) * thermal_energy(study.system.temperature)
     elif pressures.reservoir_compressibility > 0:

@@ -30,7 +30,7 @@ from halocline.stages._assembly import (
     steps_of,
     write_open_start,
 )
-from halocline.stages._bulk_runs import TENSION_REMEDY, Pressures, bulk_runs, tension_warning
+from halocline.stages._bulk_runs import LARGEST_UNCERTAINTY, TENSION_REMEDY, Pressures, bulk_runs, tension_warning
 from halocline.stages._calibration_result import calibration_result
 from halocline.stages._classical import is_ideal, species_of, step_seconds
 from halocline.stages._compensation import FILE as COMPENSATION
@@ -50,8 +50,6 @@ REPLICA_SEED = 100_000
 """Distance between the seeds of replicas."""
 ATOM_STEP = 25e-6
 """CPU seconds of an atom and step of the open system, for the estimate."""
-LARGEST_UNCERTAINTY = 1.0
-"""Relative error beyond which a measured compressibility is refused."""
 
 
 class CalibrateStage(Stage):
