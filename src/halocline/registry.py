@@ -29,6 +29,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "heads": ("halocline.models.heads", "halocline.models.heads.base:Head"),
     "regions": ("halocline.adress.regions", "halocline.adress.regions.base:Regions"),
     "couplings": ("halocline.adress.coupling", "halocline.adress.coupling.base:Coupling"),
+    "executors": ("halocline.execute", "halocline.execute.base:Executor"),
     "observables": ("halocline.observables", "halocline.observables.base:Observable"),
 }
 """kind -> (package searched, ``module:name`` of the base type)."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from halocline.errors import RunFailure, UserError
-from halocline.execute.pool import Crashed, OutOfTime, run_tasks
+from halocline.execute.base import Crashed, OutOfTime, run_tasks
 
 
 def square(number: int) -> int:

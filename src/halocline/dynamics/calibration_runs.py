@@ -17,7 +17,7 @@ from halocline.dynamics.checkpoint import CheckpointHook, has_checkpoint, previo
 from halocline.dynamics.monitors import HeatingMonitor
 from halocline.dynamics.recording import ProfileHook
 from halocline.dynamics.simulation import Hook, Simulation
-from halocline.execute.pool import run_tasks
+from halocline.execute.base import run_tasks
 from halocline.files import read_arrays, write_arrays
 from halocline.progress import Progress, Silent
 from halocline.state import State

@@ -19,7 +19,7 @@ from halocline.dynamics.free_energy import FreeEnergyChain, free_energy_chain, s
 from halocline.dynamics.nvt import make_mover, run
 from halocline.dynamics.rigid_bodies import Lengths
 from halocline.errors import RunFailure, UserError
-from halocline.execute.pool import run_tasks
+from halocline.execute.base import run_tasks
 from halocline.files import hash_data, read_arrays, write_arrays
 from halocline.molecules.base import Molecule
 from halocline.potentials.base import Potential

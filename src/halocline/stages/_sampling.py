@@ -14,7 +14,7 @@ from halocline.dynamics.monitors import Monitor
 from halocline.dynamics.simulation import Hook, Simulation, Thermostat
 from halocline.dynamics.start import quench
 from halocline.errors import RunFailure
-from halocline.execute.pool import run_tasks
+from halocline.execute.base import run_tasks
 from halocline.potentials.learned import LearnedAtoms
 from halocline.progress import Progress
 from halocline.state import State

@@ -14,7 +14,7 @@ from halocline.config.presets import scale_composition
 from halocline.config.study import Study
 from halocline.datasets.frame import Frame
 from halocline.datasets.store import Dataset
-from halocline.execute.pool import run_tasks
+from halocline.execute.base import run_tasks
 from halocline.files import hash_data, read_arrays, write_arrays
 from halocline.molecules.base import build_topology
 from halocline.results import Number, StageResult, Table

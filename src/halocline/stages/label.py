@@ -15,7 +15,7 @@ from halocline.config.study import Study
 from halocline.datasets.frame import Frame, frame_key
 from halocline.datasets.store import Dataset
 from halocline.errors import RunFailure, UserError
-from halocline.execute.pool import run_tasks
+from halocline.execute.base import run_tasks
 from halocline.labels import Labels
 from halocline.progress import Progress
 from halocline.reference.base import ReferenceEngine, make_engine
