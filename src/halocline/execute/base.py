@@ -48,7 +48,7 @@ class Executor(ABC):
     where they are needed and travel to other processes.
 
     Attributes:
-        name: value of ``execute.on``.
+        name: value of ``execute.executor``.
         summary: one line for ``halocline list executors``.
     """
 
@@ -110,6 +110,6 @@ def make_executor(section: Any) -> Executor:
     Raises:
         UserError: there is no such executor.
     """
-    kind = registry.get("executors", section.on, "study file: execute.on")
+    kind = registry.get("executors", section.executor, "study file: execute.executor")
     names = list(inspect.signature(kind).parameters)
     return kind(**{name: getattr(section, name) for name in names if hasattr(section, name)})

@@ -92,11 +92,11 @@ class ParslWorkers(Executor):
     def _config(self) -> Any:
         """The configuration, made anew: Parsl uses one only once."""
         if importlib.util.find_spec("parsl") is None:
-            remedy = "Install it with pip install 'halocline[clusters]', or set execute.on to local."
-            raise UserError("Parsl is not installed", "study file: execute.on", remedy)
+            remedy = "Install it with pip install 'halocline[clusters]', or set execute.executor to local."
+            raise UserError("Parsl is not installed", "study file: execute.executor", remedy)
         if self.file is None:
             remedy = "Give a Python file that defines config = parsl.Config(...), relative to the study file."
-            raise UserError("execute.on is parsl, and execute.parsl names no file", KEY, remedy)
+            raise UserError("execute.executor is parsl, and execute.parsl names no file", KEY, remedy)
         if not self.file.is_file():
             raise UserError(f"there is no file {self.file}", KEY, "Give its path relative to the study file.")
         import parsl

@@ -30,7 +30,7 @@ _ONE_THREAD = dict.fromkeys(
 _BOOTSTRAP = "import sys, json; sys.path[:] = json.loads(sys.argv[2]); from halocline.execute.worker import main; main(int(sys.argv[1]))"
 
 
-class Died(Exception):  # noqa: N818 - what happened, in words
+class Died(Exception):
     """The process ended in the middle of a task; the argument says how."""
 
 

@@ -25,6 +25,7 @@ from halocline.dynamics.monitors import Monitor
 from halocline.dynamics.overlaps import refuse_overlaps
 from halocline.dynamics.simulation import Hook, Simulation
 from halocline.errors import RunFailure, UserError
+from halocline.execute.base import make_executor
 from halocline.files import read_arrays, write_arrays
 from halocline.potentials.base import Potential
 from halocline.progress import Silent
@@ -110,7 +111,7 @@ class CalibrateStage(Stage):
         if is_compensated(study):
             start = _compensate(context, start, force)
         build = functools.partial(build_window, dataclasses.replace(context, progress=Silent()))
-        arguments = (settings_of(study, pressures), context.folder, context.progress, study.execute.workers, may_overlap)
+        arguments = (settings_of(study, pressures), context.folder, context.progress, make_executor(study.execute), may_overlap)
         outcome = calibrate(build, start, regions, force, *arguments)
         details = {
             "converged": outcome.converged,

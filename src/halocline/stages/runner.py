@@ -12,6 +12,7 @@ from typing import Literal
 
 from halocline.config.study import Study
 from halocline.errors import HaloclineError, RunFailure, UserError
+from halocline.execute.base import make_executor
 from halocline.execute.threads import use_threads
 from halocline.files import hash_data, read_json, write_json
 from halocline.progress import Progress, Silent
@@ -113,6 +114,7 @@ class Runner:
                 raise
             finally:
                 prefetches.stop()
+                make_executor(self.study.execute).close()
             self.folder.event("run finished", target=target)
         return {name: self.done[name].result for name in names}
 
