@@ -75,6 +75,9 @@ class ParslWorkers(Executor):
                     submit(task)
                 else:
                     yield task, _outcome(task, answer, timeout)
+        except RunFailure:
+            self.close()  # what failed once would fail again
+            raise
         finally:
             lease.end()
             concurrent.futures.wait(waiting.values(), GRACE)
@@ -175,7 +178,7 @@ class _Session:
         """Give back all nodes."""
         for guard in self._guards:
             guard.kill()
-            guard.wait()
+            guard.communicate()
         self.kernel.cleanup()
 
 
@@ -187,7 +190,7 @@ def _find_programs() -> None:
 
 def _guard(process: int) -> subprocess.Popen[bytes]:
     """A process that ends another one when this one dies without a word; its workers then miss it and end as well."""
-    return subprocess.Popen(["/bin/sh", "-c", f"cat; kill {process}"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    return subprocess.Popen(["/bin/sh", "-c", f"read line; kill {process}"], stdin=subprocess.PIPE)
 
 
 @contextlib.contextmanager
