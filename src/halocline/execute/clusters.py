@@ -169,7 +169,8 @@ class _Session:
         except (ManagerLost, WorkerLost) as loss:
             return Answer("died", words=str(loss))
         except Exception as error:
-            raise RunFailure(f"Parsl cannot run the task ({type(error).__name__}: {error})", self.source, remedy) from error
+            words = " ".join(str(error).split())
+            raise RunFailure(f"Parsl cannot run the task ({type(error).__name__}: {words})", self.source, remedy) from error
         if answer.ending == "refused":
             raise RunFailure(f"a worker of Parsl cannot start the task ({answer.words})", self.source, remedy)
         return answer
