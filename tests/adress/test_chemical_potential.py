@@ -9,6 +9,7 @@ from halocline.adress.chemical_potential import (
     HamiltonianBalance,
     Term,
     density_at_chemical_potential,
+    density_at_excess,
     helmholtz_term,
     pressure_per_molecule,
     pressure_term,
@@ -87,3 +88,24 @@ def test_target_outside_the_bracket_and_hopeless_noise_are_refused() -> None:
 
     with pytest.raises(RunFailure, match="no density after 4 evaluations"):
         density_at_chemical_potential(0.0, step, (0.01, 0.02), 298.0, 0.01, most_evaluations=4)
+
+
+def test_density_of_an_excess_is_found_where_it_rises_and_where_it_falls() -> None:
+    """Hard spheres: mu_ex rises. The virial series of attractive molecules: it falls."""
+    solution = density_at_excess(KT * virial(0.02), lambda n: Term(KT * virial(n)), (0.018, 0.022), 1e-6)
+    assert solution.density == pytest.approx(0.02, rel=1e-5)
+    y = 0.02 * 20.0
+    assert solution.slope == pytest.approx(KT * y * (8 - 2 * y) / (1 - y) ** 4, rel=0.02)
+    falling = density_at_excess(-0.3 * KT, lambda n: Term(-15.0 * n * KT), (0.01, 0.03), 1e-6)
+    assert falling.density == pytest.approx(0.02, rel=1e-6)
+    assert falling.slope == pytest.approx(-0.3 * KT, rel=0.02)
+
+
+def test_an_ideal_gas_has_no_density_that_belongs_to_an_excess() -> None:
+    with pytest.raises(UserError, match="does not change with the density") as caught:
+        density_at_excess(0.0, lambda n: Term(0.0), (0.01, 0.02))
+    assert "ideal gas" in caught.value.remedy
+    with pytest.raises(UserError, match="does not change"):
+        density_at_excess(0.0, lambda n: Term(n, 1.0), (0.01, 0.02))
+    with pytest.raises(UserError, match=r"the target 0\.0000 eV"):
+        density_at_excess(0.0, lambda n: Term(n), (0.01, 0.02))

@@ -1,11 +1,14 @@
 """Kirkwood's integration against integrals that are known."""
 
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from test_insertion import ARGON, EPSILON, SIGMA, TAU, TEMPERATURE, gas, lennard_jones, sampled
 
+import halocline.dynamics.kirkwood as kirkwood_module
 from halocline.adress.chemical_potential import Term, helmholtz_term, pressure_per_molecule
 from halocline.dynamics.bulk import molecular_pressure
 from halocline.dynamics.insertion import widom
@@ -70,6 +73,32 @@ def test_way_to_the_ideal_gas_has_no_sudden_overlaps() -> None:
     assert result.state.velocities is not None
 
 
+def test_killed_integration_goes_on_with_the_next_run_and_ends_the_same(tmp_path, monkeypatch) -> None:
+    start = sampled(gas(64, 0.3, 10), 10, 300, 10, 11)[-1]
+    arguments = (start, lennard_jones(), Zero(), TEMPERATURE, 0.004 * TAU, 1 / TAU, 200, 4, 4)
+    whole = kirkwood(*arguments, seed=12, folder=tmp_path / "whole")
+    run, calls = kirkwood_module.run, [0]
+
+    def killed(*rest: object, **options: object) -> None:
+        calls[0] += 1
+        if calls[0] == 6:  # each window has a dropped and a sampled part: the third one dies while it samples
+            raise KeyboardInterrupt
+        run(*rest, **options)
+
+    monkeypatch.setattr(kirkwood_module, "run", killed)
+    with pytest.raises(KeyboardInterrupt):
+        kirkwood(*arguments, seed=12, folder=tmp_path / "part")
+    assert sorted(path.name for path in (tmp_path / "part").iterdir()) == ["kirkwood-02.npz", "kirkwood-03.npz"]
+    again = kirkwood(*arguments, seed=12, folder=tmp_path / "part")
+    assert calls[0] == 6 + 2 * 2, "finished windows are not run again"
+    np.testing.assert_array_equal(again.integrand, whole.integrand)
+    np.testing.assert_array_equal(again.pressures, whole.pressures)
+    np.testing.assert_array_equal(again.state.positions, whole.state.positions)
+    longer = (*arguments[:6], 240, *arguments[7:])
+    kirkwood(*longer, seed=12, folder=tmp_path / "part")
+    assert calls[0] == 10 + 2 * 4, "windows of another length are not those of this integration"
+
+
 @pytest.mark.slow
 def test_lennard_jones_free_energy_is_the_difference_of_insertion_and_pressure() -> None:
     """f_ex from the ideal gas by integration equals mu_ex - p_ex/n, and is not mu_ex."""
@@ -91,3 +120,40 @@ def test_lennard_jones_free_energy_is_the_difference_of_insertion_and_pressure()
     assert combined < 0.06 * EPSILON
     assert abs(result.free_energy.value - expected.value) < 2 * combined + 0.02 * EPSILON, "1/N of 343 atoms is below 0.02 eps"
     assert abs(expected.value - inserted.value) > 5 * combined
+
+
+def interrupted_after(windows: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let ``kirkwood`` be killed when it begins another window than the first ones; returns where the windows that began are counted."""
+    begun, original = [0], kirkwood_module.make_mover
+
+    def counting(*arguments: Any) -> Any:
+        if begun[0] == windows:
+            raise KeyboardInterrupt
+        begun[0] += 1
+        return original(*arguments)
+
+    monkeypatch.setattr(kirkwood_module, "make_mover", counting)
+    return begun
+
+
+def test_an_integration_killed_after_two_weights_goes_on_with_the_third(tmp_path, monkeypatch) -> None:
+    start = sampled(gas(64, 0.5, 7), 10, 200, 10, 8)[-1]
+
+    def integrate(folder: Path | None, seed: int = 9):
+        return kirkwood(start, lennard_jones(), Zero(), TEMPERATURE, 0.004 * TAU, 1 / TAU, 200, 5, 4, seed=seed, folder=folder)
+
+    whole = integrate(None)
+    with monkeypatch.context() as patch:
+        interrupted_after(2, patch)
+        with pytest.raises(KeyboardInterrupt):
+            integrate(tmp_path)
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["kirkwood-03.npz", "kirkwood-04.npz"], "from the largest weight down"
+    with monkeypatch.context() as patch:
+        begun = interrupted_after(10, patch)
+        again = integrate(tmp_path)
+        assert begun == [3], "only the missing weights are run"
+        integrate(tmp_path, seed=10)
+        assert begun == [8], "the windows of another integration are not taken for its own"
+    assert again.free_energy == whole.free_energy
+    np.testing.assert_array_equal(again.pressures, whole.pressures)
+    np.testing.assert_array_equal(again.state.positions, whole.state.positions)

@@ -15,9 +15,11 @@ from halocline.errors import UserError
 from halocline.files import read_json
 from halocline.potentials.lennard_jones import LennardJones
 from halocline.results import StageResult
-from halocline.stages import _assembly, calibrate, simulate
+from halocline.stages import _assembly, _bulk_runs, calibrate, simulate
+from halocline.stages._bulk_runs import Pressures, tension_warning
+from halocline.stages._calibration_result import friction_needed
+from halocline.stages._first_force import first_force, warm_start
 from halocline.stages.base import Context
-from halocline.stages.calibrate import Pressures, tension_warning
 from halocline.state import State
 from halocline.units import BAR
 
@@ -44,7 +46,7 @@ def liquid() -> HarmonicMolecules:
 
 @pytest.fixture
 def context(tmp_path, monkeypatch):
-    for module in (_assembly, calibrate):
+    for module in (_assembly, _bulk_runs, calibrate):
         monkeypatch.setattr(module, "fine_of", lambda _: liquid())
         monkeypatch.setattr(module, "coarse_of", lambda _: HarmonicMolecules() + LennardJones(2.9, 0.01, 4.6, centres=True))
     for stage in ("build", "train", "calibrate", "simulate"):
@@ -142,7 +144,7 @@ def test_warm_start_without_a_margin_acts_in_the_transition_layer(context):
     study = context("calibrate", calibration={**STUDY["calibration"], "margin": "0 A"}).study
     fluid = triatomic_fluid((10, 3, 3), 3.1)
     difference = 0.02 * 90 / fluid.volume
-    force = calibrate.warm_start(study, _assembly.regions_of(study), fluid, Pressures(difference, 0.0, 0.0, 0.0, 10.0))
+    force = warm_start(study, _assembly.regions_of(study), fluid, Pressures(difference, 0.0, 0.0, 0.0, 10.0))
     assert force.inward_integral()[0] == pytest.approx(0.02)
     assert force.force(np.array([9.2]))[0] < 0.0  # towards AT; the layer ends at 9.5 A
     np.testing.assert_array_equal(force.force(np.array([3.9, 9.6])), 0.0)
@@ -192,7 +194,7 @@ def test_zero_start_and_missing_start(context):
     start = State(*(getattr(triatomic_fluid((10, 3, 3), 3.1), name) for name in ("positions", "cell", "topology")))
     study = context("calibrate", calibration={**STUDY["calibration"], "start": "zero"}).study
     pressures = Pressures(0.01, 0.001, 0.005, 0.001, 10.0)
-    force, origin = calibrate.first_force(study, _assembly.regions_of(study), start, pressures)
+    force, origin = first_force(study, _assembly.regions_of(study), start, pressures)
     assert (float(np.abs(force.tables).max()), origin) == (0.0, {"start": "zero"})
     with pytest.raises(UserError, match="presure") as error:
         calibrate.CalibrateStage().run(context("calibrate", calibration={**STUDY["calibration"], "start": "presure"}))
@@ -202,9 +204,9 @@ def test_zero_start_and_missing_start(context):
 def test_friction_that_the_heat_needs_is_reported(context):
     study = context("calibrate").study
     window = SimpleNamespace(power=2e-3, layer=30.0)
-    numbers, words = calibrate.friction_needed(study, window)
+    numbers, words = friction_needed(study, window)
     # P/(3 k N dT) with dT = 5 % of 250 K, in 1/ps.
     assert numbers[1].value == pytest.approx(1e3 * 2e-3 / (3 * 8.617333e-5 * 30 * 12.5), rel=1e-5)
     assert numbers[1].value > 20 and "friction_transition" in words  # noqa: PT018
-    assert calibrate.friction_needed(study, SimpleNamespace(power=1e-5, layer=30.0))[1] == ""
-    assert calibrate.friction_needed(study, SimpleNamespace(power=np.inf, layer=30.0)) == ([], "")
+    assert friction_needed(study, SimpleNamespace(power=1e-5, layer=30.0))[1] == ""
+    assert friction_needed(study, SimpleNamespace(power=np.inf, layer=30.0)) == ([], "")

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from halocline.adress.thermodynamic_force import ThermodynamicForce
 from halocline.config.load import validate
 from halocline.config.presets import NAMES, preset
 from halocline.config.study import Study
 from halocline.errors import UserError
+from halocline.stages._assembly import regions_of
+from halocline.stages._classical import step_seconds
+from halocline.stages._first_force import empty_force
+from halocline.stages.calibrate import CalibrateStage
 from halocline.stages.preflight import label_counts, labelled_edge, preflight
 from halocline.stages.train import TrainStage
 from halocline.systems.packing import study_edges
@@ -299,3 +305,54 @@ def test_tracers_with_weak_friction_or_hysteresis_deserve_a_note() -> None:
     notes = preflight(classical(dynamics={"friction_reservoir": "5 /ps"}, regions={"hysteresis": "1 A"}))
     assert any("5 /ps" in note for note in notes)
     assert any("hysteresis" in note for note in notes)
+
+
+def started(path: Path) -> UserError:
+    error = refused(classical(calibration={"start": str(path)}))
+    assert error.where == "study file: calibration.start"
+    assert str(path) in error.what
+    return error
+
+
+def test_a_start_that_does_not_exist_is_refused_before_any_work(tmp_path: Path) -> None:
+    assert "no such file" in started(tmp_path / "presure").what
+    assert refused(study(calibration={"start": "presure"})).where == "study file: calibration.start"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format_version": 1}', '{"format_version": 7, "species": []}'])
+def test_a_start_that_is_no_table_of_a_force_is_refused_before_any_work(tmp_path: Path, text: str) -> None:
+    (tmp_path / "force.json").write_text(text)
+    assert "thermodynamic_force.json" in started(tmp_path / "force.json").remedy
+
+
+def test_a_start_of_other_species_or_regions_is_refused_and_one_of_another_friction_is_not(tmp_path: Path) -> None:
+    path, loaded = tmp_path / "force.json", classical()
+    regions = regions_of(loaded)
+    force, settings = empty_force(loaded, regions), {"regions": regions.to_json(), "friction": [0.0, 0.5, 0.5]}
+    force.save(path, settings)
+    preflight(classical(calibration={"start": str(path)}))
+    other = ThermodynamicForce(("lj",), force.length, force.width, force.window)
+    other.save(path, settings)
+    assert "spce has no thermodynamic force" in started(path).what
+    ThermodynamicForce(("spce",), force.length, force.width, (12.0, 22.0)).save(path, settings)
+    assert "does not cover the border" in started(path).what
+    force.save(path, {})
+    assert "which regions it belongs to" in started(path).what
+
+
+def test_the_estimate_of_the_calibration_counts_compensation_and_chemical_potential() -> None:
+    """Four windows of the open system for the compensation; runs of growth for the density."""
+    stage, hamiltonian = CalibrateStage(), {"name": "hamiltonian"}
+    bare = stage.cost(classical(coupling={**hamiltonian, "compensation": "none"}))
+    for kind in ("kirkwood", "on-the-fly"):
+        more = stage.cost(classical(coupling={**hamiltonian, "compensation": kind}))
+        section, step = classical().calibration, step_seconds(classical())
+        assert more.cpu_seconds - bare.cpu_seconds == pytest.approx(4 * section.window / 2.0 * step)
+        assert "free-energy compensation" in more.what
+    wanted = {"chemical_potential": "-30.2 kJ/mol", "insertion": "100 ps"}
+    solved = stage.cost(classical(calibration=wanted))
+    assert solved.cpu_seconds > stage.cost(classical()).cpu_seconds
+    assert "runs of 100 ps" in solved.what
+    twice = stage.cost(classical(calibration={**wanted, "insertion": "200 ps"}))
+    plain = stage.cost(classical()).cpu_seconds
+    assert twice.cpu_seconds - plain == pytest.approx(2 * (solved.cpu_seconds - plain))

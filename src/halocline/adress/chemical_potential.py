@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,6 +22,9 @@ ENERGY_TERM = "f_ex"
 TOTAL = "mu_ex"
 CURVATURE = 5.0
 """Change of d mu/d ln n with ln n, relative: that of dense liquids, generously."""
+WHERE = "density at a chemical potential"
+Point = tuple[float, float, float]
+"""ln n, a residual that rises with ln n and shall be zero, and its error."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ class DensitySolution:
 
     Attributes:
         density, error: molecules/Å^3.
-        slope: d mu/d ln n there, eV; kT / (n kT kappa_T) in the thermodynamic limit.
+        slope: d mu/d ln n there, eV; kT / (n kT kappa_T) in the thermodynamic limit, and kT less where mu_ex was asked for.
         evaluations: (density, mu_ex, error) in the order in which they were made.
     """
 
@@ -152,38 +155,99 @@ def density_at_chemical_potential(
         UserError: mu has the same side of the target at both ends of the bracket, by more than two errors.
         RunFailure: no end within ``most_evaluations``.
     """
+    if reference <= 0:
+        raise UserError(f"the reference density is {reference:g}", WHERE, "Give molecules per cubic angstrom.")
+    _check_bracket(bracket)
+    kT = thermal_energy(temperature)
+    search = _Search(function, lambda n, term: kT * math.log(n / reference) + term.value - target)
+    low, high = (search(density) for density in bracket)
+    if low[1] > 2 * low[2] or high[1] < -2 * high[2]:
+        raise _outside(target, low, high, "mu")
+    return search.solve(tolerance, most_evaluations)
+
+
+def density_at_excess(
+    target: float,
+    function: Callable[[float], Term],
+    bracket: tuple[float, float],
+    tolerance: float = 1e-3,
+    most_evaluations: int = 12,
+) -> DensitySolution:
+    """Density n at which mu_ex(n) has a value; as :func:`density_at_chemical_potential`, without the part of the ideal gas.
+
+    mu_ex rises with the density in a dense liquid and falls in a gas of attractive molecules; in between it has a minimum, and in
+    an ideal gas it is zero at all densities. The bracket must therefore lie on one side of the minimum.
+
+    Args:
+        target: mu_ex, eV.
+        function, bracket, tolerance, most_evaluations: see :func:`density_at_chemical_potential`.
+
+    Raises:
+        UserError: mu_ex is the same at both ends of the bracket within two errors, or does not pass the target between them.
+        RunFailure: no end within ``most_evaluations``.
+    """
+    _check_bracket(bracket)
+    ends = [function(density) for density in bracket]
+    rise = ends[1] - ends[0]
+    if not abs(rise.value) > 2 * rise.error:
+        values = ", ".join(f"{term.value:.5f} ± {term.error:.2g} eV at {density:.5g} /A3" for density, term in zip(bracket, ends))
+        remedy = "An ideal gas has no density that belongs to mu_ex; elsewhere give a wider bracket, or a more precise function."
+        raise UserError(f"mu_ex does not change with the density: {values}", WHERE, remedy)
+    sign = math.copysign(1.0, rise.value)
+    search = _Search(function, lambda _, term: sign * (term.value - target))
+    low, high = (search.add(density, term) for density, term in zip(bracket, ends))
+    if low[1] > 2 * low[2] or high[1] < -2 * high[2]:
+        raise _outside(target, low, high, "mu_ex", sign)
+    found = search.solve(tolerance, most_evaluations)
+    return replace(found, slope=sign * found.slope)
+
+
+def _check_bracket(bracket: tuple[float, float]) -> None:
     low, high = bracket
-    if not 0 < low < high or reference <= 0:
-        found = f"the densities are {low:g} to {high:g}, reference {reference:g}"
-        raise UserError(found, "density at a chemical potential", "Give positive numbers, the smaller first.")
-    kT, points = thermal_energy(temperature), []
-
-    def residual(density: float) -> tuple[float, float, float]:
-        term = function(density)
-        points.append((density, term.value, term.error))
-        return math.log(density), kT * math.log(density / reference) + term.value - target, max(term.error, 1e-12)
-
-    known = [residual(low), residual(high)]
-    if known[0][1] > 2 * known[0][2] or known[1][1] < -2 * known[1][2]:
-        ends = " to ".join(f"{point[1] + target:.4f} eV" for point in known)
-        found = f"mu is {ends} between the densities, the target {target:.4f} eV"
-        raise UserError(found, "density at a chemical potential", "Give a wider bracket.")
-    lower, upper = known[0], known[1]
-    while len(known) < most_evaluations:
-        x = _crossing(known, lower, upper)
-        known.append(residual(math.exp(x)))
-        if known[-1][1] < 0:
-            lower = max(lower, known[-1])
-        else:
-            upper = min(upper, known[-1])
-        slope, root, error = _line(known)
-        if abs(root - known[-1][0]) <= max(tolerance, error) and abs(known[-1][1]) <= max(tolerance * slope, 3 * known[-1][2]):
-            return DensitySolution(math.exp(root), math.exp(root) * error, slope, tuple(points))
-    remedy = "Give a narrower bracket, or a more precise function."
-    raise RunFailure(f"no density after {most_evaluations} evaluations", "density at a chemical potential", remedy)
+    if not 0 < low < high:
+        raise UserError(f"the densities are {low:g} to {high:g}", WHERE, "Give positive numbers, the smaller first.")
 
 
-def _crossing(known: list[tuple[float, float, float]], lower: tuple[float, ...], upper: tuple[float, ...]) -> float:
+def _outside(target: float, low: Point, high: Point, name: str, sign: float = 1.0) -> UserError:
+    ends = " to ".join(f"{sign * point[1] + target:.4f} eV" for point in (low, high))
+    densities = " to ".join(f"{math.exp(point[0]):.5g}" for point in (low, high))
+    what = f"{name} is {ends} between the densities {densities} /A3, the target {target:.4f} eV"
+    return UserError(what, WHERE, "Give a wider bracket.")
+
+
+class _Search:
+    """Evaluations so far, and where to look next."""
+
+    def __init__(self, function: Callable[[float], Term], residual: Callable[[float, Term], float]) -> None:
+        self.function, self.residual = function, residual
+        self.points: list[tuple[float, float, float]] = []
+        self.known: list[Point] = []
+
+    def __call__(self, density: float) -> Point:
+        return self.add(density, self.function(density))
+
+    def add(self, density: float, term: Term) -> Point:
+        self.points.append((density, term.value, term.error))
+        self.known.append((math.log(density), self.residual(density, term), max(term.error, 1e-12)))
+        return self.known[-1]
+
+    def solve(self, tolerance: float, most_evaluations: int) -> DensitySolution:
+        """From both ends of the bracket, which are the first two evaluations."""
+        known, lower, upper = self.known, self.known[0], self.known[1]
+        while len(known) < most_evaluations:
+            last = self(math.exp(_crossing(known, lower, upper)))
+            if last[1] < 0:
+                lower = max(lower, last)
+            else:
+                upper = min(upper, last)
+            slope, root, error = _line(known)
+            if abs(root - last[0]) <= max(tolerance, error) and abs(last[1]) <= max(tolerance * slope, 3 * last[2]):
+                return DensitySolution(math.exp(root), math.exp(root) * error, slope, tuple(self.points))
+        remedy = "Give a narrower bracket, or a more precise function."
+        raise RunFailure(f"no density after {most_evaluations} evaluations", WHERE, remedy)
+
+
+def _crossing(known: list[Point], lower: Point, upper: Point) -> float:
     """Where to look next: the zero of the line, kept within the bracket; of the bracket's own line where the fit leaves it."""
     root = _line(known)[1] if len(known) > 2 else math.inf
     if lower[0] < root < upper[0]:
@@ -192,7 +256,7 @@ def _crossing(known: list[tuple[float, float, float]], lower: tuple[float, ...],
     return lower[0] + fraction * (upper[0] - lower[0])
 
 
-def _line(known: list[tuple[float, float, float]]) -> tuple[float, float, float]:
+def _line(known: list[Point]) -> tuple[float, float, float]:
     """Slope, zero and error of the zero of a line through all points, weighted by their errors.
 
     A point far from the zero also has the error of the straight line itself, y dx times the curvature in units of the slope.

@@ -61,6 +61,7 @@ CLASSICAL_EFFORT: dict[str, tuple[float, float, float]] = {
     "calibration.window":       (0.01, 1.0,      4.0),
     "calibration.iterations":   (0.2,  1.0,      1.5),
     "calibration.bulk":         (0.1,  1.0,      4.0),
+    "calibration.insertion":    (0.1,  1.0,      4.0),
     "coarse_table.reference":   (0.02, 1.0,      4.0),
     "coarse_table.length":      (0.02, 1.0,      4.0),
     "coarse_table.iterations":  (0.2,  1.0,      1.0),

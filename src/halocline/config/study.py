@@ -7,7 +7,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo
 
-from halocline.config.quantities import Compressibility, Density, Duration, Force, Fraction, InverseLength, Length, Rate, Temperature, Time
+from halocline.config.quantities import (
+    Compressibility,
+    Density,
+    Duration,
+    Energy,
+    Force,
+    Fraction,
+    InverseLength,
+    Length,
+    Rate,
+    Temperature,
+    Time,
+)
 
 
 def key(default: object, description: str, **limits: Any) -> Any:
@@ -200,6 +212,10 @@ class Calibration(Section):
     )
     bulk: Time = key("5 ps", "Length of the two bulk runs whose pressures start the force.", gt=0)
     start: str = key("pressure", "First force: 'pressure' (difference of the bulk runs), 'zero', or the file of another table.")
+    chemical_potential: Energy | None = key(
+        None, "Excess chemical potential of AT; the density that has it takes the place of that of the box. Classical, one species."
+    )
+    insertion: Time = key("50 ps", "Length of each run, or stage of growth, that measures the excess chemical potential.", gt=0)
     replicas: PositiveInt = key(1, "Independent runs per window, side by side; their densities are merged.")
 
 

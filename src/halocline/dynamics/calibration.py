@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from halocline.adress.regions import BoolArray, Regions
+from halocline.adress.target_profile import target_profile
 from halocline.adress.thermodynamic_force import ThermodynamicForce, update_prefactor
 from halocline.dynamics.calibration_runs import Builder, WindowEnd, WindowTask, end_path, remove_window, run_replicas
 from halocline.dynamics.calibration_windows import (
@@ -90,7 +91,8 @@ def calibrate(
     progress = progress or Silent()
     topology = start.topology
     force.check(topology.species, regions)
-    density = np.bincount(topology.molecule_species, minlength=len(topology.species)) / start.volume
+    mean = np.bincount(topology.molecule_species, minlength=len(topology.species)) / start.volume
+    density = mean if settings.density is None else np.full(len(mean), settings.density)
     windows, ends = _read(folder, settings.replicas)
     if not windows and not may_overlap:
         refuse_overlaps(start)
@@ -102,7 +104,8 @@ def calibrate(
         volumes, power = np.mean([end.volumes for end in ends], axis=0), float(np.mean([end.power for end in ends]))
         updates = sum(window.outcome == UPDATED for window in windows)
         counts = [end.counts for end in ends]
-        windows.append(judge(counts, volumes, regions, current, density, settings, steps, updates, power))
+        shape = _shape(settings, float(mean.sum()), regions, current, volumes, start.volume)
+        windows.append(judge(counts, volumes, regions, current, density, settings, steps, updates, power, shape))
         write_json(folder / "windows.json", [_plain(asdict(window)) for window in windows])
         remove_window(folder, number, settings.replicas)
         progress.log(_report(windows))
@@ -125,6 +128,15 @@ def _task(
     # The first replica goes on as it comes; the others draw velocities of their own.
     state = start if replica == 0 else replace(start, velocities=None)
     return WindowTask(force, state, None, number, replica, steps, discard, folder, {})
+
+
+def _shape(
+    settings: CalibrationSettings, mean: float, regions: Regions, force: ThermodynamicForce, volumes: FloatArray, volume: float
+) -> FloatArray | float:
+    """Target profile over the target density of AT; it falls to what a closed box leaves to the reservoir."""
+    if settings.density is None:
+        return 1.0
+    return target_profile(settings.density, mean, regions, force.centres, force.window[1], volumes, volume) / settings.density
 
 
 def _words(windows: Sequence[Window], steps: int, settings: CalibrationSettings) -> str:

@@ -41,6 +41,7 @@ class CalibrationSettings:
         replicas: independent runs per window.
         border: outermost part of Δ that is not judged, Å.
         followed: species whose molecules the regions follow: they are at the centre by construction, and need no force.
+        density: target in AT and Δ where it is not that of the box, for one species, molecules/Å^3.
     """
 
     steps: int
@@ -57,6 +58,7 @@ class CalibrationSettings:
     heating_steps: int = 1
     followed: tuple[int, ...] = ()
     border: float = 0.0
+    density: float | None = None
 
     def fraction(self, update: int) -> float:
         """c_i of the i-th update."""
@@ -160,6 +162,7 @@ def judge(
     steps: int,
     updates: int,
     power: float = math.inf,
+    shape: FloatArray | float = 1.0,
 ) -> Window:
     """Densities with errors, and the tables that follow; ``force`` is not changed.
 
@@ -169,8 +172,9 @@ def judge(
         force: tables during the window.
         density: (n_species,) target, molecules/Å^3.
         steps: of the window. updates: of the tables so far. power: see :class:`Window`.
+        shape: (n_bins,) target profile over ``density``, where the reservoir has another one.
     """
-    expected = density[:, None] * volumes
+    expected = density[:, None] * volumes * shape
     kinds, n_bins = range(len(density)), len(volumes)
     bins = np.array([[_relative([run[:, k, b] for run in runs], expected[k, b]) for b in range(n_bins)] for k in kinds])
     masks = blocks_of(regions, force.edges, settings.border)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from numpy.polynomial import Legendre
@@ -21,12 +22,13 @@ from numpy.polynomial import Legendre
 from halocline.adress.chemical_potential import Term
 from halocline.adress.compensation import FreeEnergyCompensation
 from halocline.dynamics.bulk import molecular_pressure
-from halocline.dynamics.nvt import make_mover, run
+from halocline.dynamics.nvt import Moves, make_mover, run
 from halocline.dynamics.rigid_bodies import Lengths
 from halocline.dynamics.statistics import mean_and_error
 from halocline.errors import RunFailure, UserError
+from halocline.files import hash_data, read_arrays, write_arrays
 from halocline.potentials.base import Potential
-from halocline.progress import Progress, Silent
+from halocline.progress import Progress, Silent, Task
 from halocline.state import State
 from halocline.topology import FloatArray
 
@@ -112,6 +114,7 @@ def kirkwood(
     seed: int = 0,
     progress: Progress | None = None,
     rigid: Mapping[str, Lengths] | None = None,
+    folder: Path | None = None,
 ) -> KirkwoodResult:
     """Runs at a series of weights, from the largest to the smallest, each beginning where the last one ended.
 
@@ -126,35 +129,72 @@ def kirkwood(
         n_weights, power: see :func:`weight_grid`.
         sample: steps between samples.
         rigid: distances of rigid species, see :func:`halocline.dynamics.nvt.rigid_lengths`.
+        folder: where each run leaves its averages and its end; those of the same settings and start are read back. It belongs to one
+            pair of potentials.
 
     Raises:
-        RunFailure: a run blew up, or gave no error.
+        RunFailure: a run blew up, or gave no error; finished runs are kept.
     """
     weights, quadrature = weight_grid(n_weights, power)
-    rows: list[tuple[float, ...]] = []
+    rows: list[FloatArray] = []
     last: State | None = None
+    numbers = [temperature, timestep, friction, steps, n_weights, power, discard, sample, seed]
+    digest = hash_data([numbers, state.positions, state.cell, {name: repr(lengths) for name, lengths in (rigid or {}).items()}])
     for part in (fine, coarse):
         part.bind(state.topology, state.cell)
     with (progress or Silent()).task("Kirkwood integration", n_weights * steps) as bar:
         for k, w in reversed(list(enumerate(weights))):
-            step = timestep * max(SHORTEST, float(w) ** SHRINK)
-            mover = make_mover(state, step, temperature, friction, seed + k, rigid)
-            series: list[tuple[float, float]] = []
-
-            look = partial(_measure, state, fine, coarse, float(w), temperature, series)
-            potential = float(w) * fine + float(1 - w) * coarse
-            run(mover, potential, int(discard * steps), task=bar)
-            run(mover, potential, steps - int(discard * steps), sample, look, bar)
-            difference, pressure = np.array(series).T
-            rows.append((*mean_and_error(difference)[:2], *mean_and_error(pressure)[:2]))
-            state = replace(state, positions=mover.coordinates.copy(), velocities=mover.velocity_array.copy())
+            path = None if folder is None else folder / f"kirkwood-{k:02d}.npz"
+            kept = _kept(path, digest)
+            if kept is None:
+                step = timestep * max(SHORTEST, float(w) ** SHRINK)
+                mover = make_mover(state, step, temperature, friction, seed + k, rigid)
+                kept = _window(state, fine, coarse, float(w), temperature, mover, (int(discard * steps), steps, sample), bar)
+                if path is not None:
+                    write_arrays(path, **kept, digest=np.array(digest))
+            else:
+                bar.advance(steps)
+            rows.append(kept["row"])
+            state = replace(state, positions=kept["positions"], velocities=kept["velocities"])
             last = state if last is None else last
-    integrand, errors, pressures, pressure_errors = np.array(rows[::-1]).T
     assert last is not None
+    return _result(rows[::-1], weights, quadrature, last, power)
+
+
+def _result(rows: list[FloatArray], weights: FloatArray, quadrature: FloatArray, last: State, power: int) -> KirkwoodResult:
+    """From averages of all runs, in the order of the weights."""
+    integrand, errors, pressures, pressure_errors = np.array(rows).T
     if not np.isfinite(errors).all():
         raise RunFailure("a run has too few samples for an error", "Kirkwood integration", "Take more steps.")
     value, error = float(quadrature @ integrand), float(np.sqrt((quadrature**2) @ errors**2))
     return KirkwoodResult(Term(value, error), weights, quadrature, integrand, errors, pressures, pressure_errors, last, power)
+
+
+def _kept(path: Path | None, digest: str) -> dict[str, FloatArray] | None:
+    """What a finished run left; None where there is none, or where it had other settings."""
+    if path is None or not path.exists():
+        return None
+    arrays = read_arrays(path)
+    return arrays if str(arrays.pop("digest")) == digest else None
+
+
+def _window(
+    state: State, fine: Potential, coarse: Potential, w: float, temperature: float, mover: Moves, times: tuple[int, int, int], bar: Task
+) -> dict[str, FloatArray]:
+    """One run: means and errors of (V_AT - V_CG)/N and of the pressure, and where it ended.
+
+    Args:
+        times: steps of the dropped part, of the whole run, and between samples.
+    """
+    discard, steps, sample = times
+    series: list[tuple[float, float]] = []
+    look = partial(_measure, state, fine, coarse, w, temperature, series)
+    potential = w * fine + (1 - w) * coarse
+    run(mover, potential, discard, task=bar)
+    run(mover, potential, steps - discard, sample, look, bar)
+    difference, pressure = np.array(series).T
+    row = np.array([*mean_and_error(difference)[:2], *mean_and_error(pressure)[:2]])
+    return {"row": row, "positions": mover.coordinates.copy(), "velocities": mover.velocity_array.copy()}
 
 
 def _measure(

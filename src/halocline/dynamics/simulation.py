@@ -111,6 +111,7 @@ class Simulation:
         self.reservoir_steps, self.reservoir_energy = reservoir_steps, 0.0
         self.steps, self.ledger = -equilibration, HeatLedger()
         self.energy_sums, self.degree_sums = np.zeros(3), np.zeros(3)
+        self._damped_levels: LevelArray | None = None
         self.centres = self._find_centres()
         self.regions = regions.follow(self.centres)
         distance = self.regions.distance(self.centres)
@@ -199,6 +200,7 @@ class Simulation:
         move, before = self.integrator, (self.membership, self.evaluation)
         move.kick(self.forces)
         move.drift()
+        self._set_friction()
         self.ledger.thermostat += move.thermostat_by_level()
         # Right after the thermostat BAOAB samples the kinetic energy best.
         energies, degrees = move.kinetic_by_level()
@@ -276,9 +278,18 @@ class Simulation:
         else:
             self.membership = Resolution(inside, self.regions, self.centres, distance, fixed_levels)
             levels_of = inside
-        levels = self.regions.levels(distance, levels_of)
-        if not hasattr(self, "levels") or not np.array_equal(levels, self.levels):
-            self.levels: LevelArray = levels
+        self.levels: LevelArray = self.regions.levels(distance, levels_of)
+
+    def _set_friction(self) -> None:
+        """Friction, and the books by region, follow from where molecules are at the moment of the thermostat.
+
+        Friction by the region of the start of the step would depend on the velocity: it would fall on those that come from Δ into
+        AT and not on those that go back. An ideal gas was 7 % denser and 5 % colder in AT for it, at a friction of 0.04 per step.
+        """
+        distance = self.regions.distance(self._find_centres())
+        levels = self.regions.levels(distance, distance < self.regions.outer)
+        if self._damped_levels is None or not np.array_equal(levels, self._damped_levels):
+            self._damped_levels = levels
             self.integrator.set_levels(levels, np.array(self.thermostat.friction))
 
     def _change_membership(self) -> None:

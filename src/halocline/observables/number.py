@@ -174,7 +174,9 @@ class NumberInAT(Observable):
 
     def prediction(self, factor: Estimate) -> Estimate:
         """Var(N_AT) that this open run should show, for the chi of the liquid; :attr:`route` says how the reservoir enters."""
-        atomistic, transition, reservoir = self.setting.density * self.volumes
+        atomistic, transition = self.setting.density * self.volumes[:2]
+        # In a closed box the reservoir holds the rest, whatever its density is.
+        reservoir = self.total - atomistic - transition
         if self.setting.tracers:
             return propagate(lambda chi: finite_reservoir_variance(chi, atomistic, transition, 1.0 / reservoir), [factor])
         if self.setting.reservoir_factor is not None:

@@ -35,6 +35,7 @@ from halocline.progress import Progress
 from halocline.stages._classical import classical_coarse, classical_fine, has_table, mover_factory, parameters_hash
 from halocline.stages._compensation import FILE as COMPENSATION
 from halocline.stages._compensation import freeze, is_compensated
+from halocline.stages._target_density import wanted_density
 from halocline.stages.base import Context
 from halocline.state import State
 from halocline.systems.packing import composition, study_edges
@@ -64,11 +65,15 @@ def coarse_of(context: Context) -> Potential:
 
 
 def coupling_of(context: Context) -> Coupling:
-    """The coupling of the open run, not yet bound."""
+    """The coupling of the open run, not yet bound.
+
+    Raises:
+        UserError: its table of the free-energy compensation belongs to other settings.
+    """
     coupling = make_coupling(context.study.coupling, fine_of(context), coarse_of(context))
     if is_compensated(context.study):
         own = context.folder / COMPENSATION
-        freeze(coupling, own if own.exists() else context.file("calibrate", "compensation"))
+        freeze(coupling, own if own.exists() else context.file("calibrate", "compensation"), force_settings(context))
     return coupling
 
 
@@ -151,7 +156,7 @@ def force_settings(context: Context) -> dict[str, Any]:
         "force_cap": study.dynamics.force_cap,
         "timestep": study.dynamics.timestep,
         "temperature": study.system.temperature,
-        "density": density_of(box),
+        "density": wanted_density(context, box),
         "regions": regions_of(study).to_json(),
         "cell": box.edges.tolist(),
         "models": models,
@@ -159,8 +164,9 @@ def force_settings(context: Context) -> dict[str, Any]:
 
 
 def run_recorded(
-    simulation: Simulation, folder: Path, name: str, record: Path, length: float, study: Study, progress: Progress, words: str
-) -> float:
+    simulation: Simulation, folder: Path, name: str, record: Path, length: float, study: Study, progress: Progress, words: str,
+    density: float | None = None,
+) -> float:  # fmt: skip
     """Run to the end with a record, a monitor and checkpoints; continue from the last checkpoint if there is one.
 
     Args:
@@ -168,6 +174,7 @@ def run_recorded(
         name: of the checkpoint in ``folder``.
         length: of the recorded part, fs.
         words: for the bar.
+        density: target for the header of the record, molecules/Å^3; that of the box if not given.
 
     Returns:
         Time steps per second of wall time; NaN where nothing was left to do.
@@ -177,7 +184,7 @@ def run_recorded(
     """
     steps, every = steps_of(study, length), steps_of(study, study.dynamics.record)
     checkpoint = folder / f"{name}.npz"
-    recorder = RecordHook(record, every, density_of(simulation.initial), steps // every)
+    recorder = RecordHook(record, every, density_of(simulation.initial) if density is None else density, steps // every)
     heating = HeatingMonitor(study.dynamics.heating, steps_of(study, study.dynamics.heating_time), checkpoint)
     correlation = CorrelationHook(correlation_path(record), max(4, steps_of(study, CORRELATION_INTERVAL)), study.dynamics.timestep)
     last: list[Hook] = [
@@ -280,5 +287,6 @@ def run_open(context: Context, start: OpenStart, force: ThermodynamicForce, path
     study = context.study
     equilibration = steps_of(study, study.dynamics.equilibration)
     simulation = open_simulation(context, start.state, start.inside, force, study.system.seed + 1, hooks, equilibration)
-    speed = run_recorded(simulation, context.folder, "open", path, study.dynamics.length, study, context.progress, "open run")
+    arguments = (simulation, context.folder, "open", path, study.dynamics.length, study, context.progress, "open run")
+    speed = run_recorded(*arguments, wanted_density(context, start.state))
     return simulation, speed

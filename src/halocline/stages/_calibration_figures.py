@@ -46,14 +46,17 @@ def convergence_figure(windows: Sequence[Window], tolerance: float) -> Figure:
     return Figure("calibration-convergence", "Convergence of the calibration", "window", "density deviation (%)", series, caption)
 
 
-def integral_figure(outcome: Calibration, expected: float, error: float) -> Figure:
+def integral_figure(outcome: Calibration, expected: tuple[float, float] | None) -> Figure:
+    """Against the pressure difference per molecule and its error in eV, where the integral is one."""
     index = [float(number + 1) for number in range(len(outcome.windows))]
     series = [
         Series(name, index, [window.integral[kind] / KILOJOULE_PER_MOLE for window in outcome.windows], None, "points")
         for kind, name in enumerate(outcome.force.species)
     ]
-    ends = [0.5, len(index) + 0.5]
-    balance = [expected / KILOJOULE_PER_MOLE] * 2
-    series.append(Series("(P_AT - P_reservoir)/n from bulk runs", ends, balance, [error / KILOJOULE_PER_MOLE] * 2, "dashed"))
-    caption = "Momentum balance: the force towards AT, integrated, carries the pressure difference of the two liquids."
+    caption = "The force towards AT, integrated: with what is compensated, the difference of mu_ex, and no pressure difference by itself."
+    if expected is not None:
+        ends = [0.5, len(index) + 0.5]
+        balance, error = ([item / KILOJOULE_PER_MOLE] * 2 for item in expected)
+        series.append(Series("(P_AT - P_reservoir)/n from bulk runs", ends, balance, error, "dashed"))
+        caption = "Momentum balance: the force towards AT, integrated, carries the pressure difference of the two liquids."
     return Figure("calibration-integral", "Integral of the thermodynamic force", "window", "integral (kJ/mol)", series, caption)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,13 +47,22 @@ def is_compensated(study: Study) -> bool:
     return study.coupling.name == HamiltonianCoupling.name and study.coupling.compensation != "none"
 
 
-def freeze(coupling: Coupling, table: Path) -> None:
-    """Let a Hamiltonian coupling use a table as it is."""
+def freeze(coupling: Coupling, table: Path, settings: Mapping[str, Any]) -> None:
+    """Let a Hamiltonian coupling use a table as it is.
+
+    Args:
+        settings: of the run; a table of others is refused.
+
+    Raises:
+        UserError: the table belongs to other settings.
+    """
     assert isinstance(coupling, HamiltonianCoupling)
-    coupling.table, coupling.compensation = FreeEnergyCompensation.load(table), "kirkwood"
+    coupling.table, coupling.compensation = FreeEnergyCompensation.load(table, settings), "kirkwood"
 
 
-def measure_compensation(simulation: Simulation, window: int, folder: Path, checkpoint: int, progress: Progress) -> State:
+def measure_compensation(
+    simulation: Simulation, window: int, folder: Path, checkpoint: int, progress: Progress, settings: Mapping[str, Any]
+) -> State:
     """Let the table of a Hamiltonian coupling grow until it has settled; done once, continued where it was interrupted.
 
     Args:
@@ -59,6 +70,7 @@ def measure_compensation(simulation: Simulation, window: int, folder: Path, chec
         window: steps of a calibration window.
         folder: for ``compensation.json`` and the checkpoint.
         checkpoint: steps between checkpoints.
+        settings: that the table belongs to, stored with it.
 
     Returns:
         Where the run ended, with velocities.
@@ -76,7 +88,7 @@ def measure_compensation(simulation: Simulation, window: int, folder: Path, chec
             simulation.run(UPDATES * update, bar)
         state = simulation.state
         assert state.velocities is not None
-        coupling.table.save(folder / FILE, {})
+        coupling.table.save(folder / FILE, settings)
         late = hook.history[int((1 - SETTLED) * UPDATES) :]
         errors = np.array([mean_and_error(series)[1] for series in late.T])
         write_arrays(end, positions=state.positions, velocities=state.velocities, history=hook.history, errors=errors)
@@ -84,8 +96,14 @@ def measure_compensation(simulation: Simulation, window: int, folder: Path, chec
     return replace(simulation.initial, positions=arrays["positions"], velocities=arrays["velocities"])
 
 
-def integrate_compensation(study: Study, start: State, fine: Potential, coarse: Potential, folder: Path, progress: Progress) -> State:
+def integrate_compensation(
+    study: Study, start: State, fine: Potential, coarse: Potential, folder: Path, progress: Progress, settings: Mapping[str, Any]
+) -> State:
     """The table by Kirkwood's integration of one species: all molecules at the same weight, from an ideal gas or from beads.
+
+    Args:
+        folder: for the table and what each run leaves; finished runs are not repeated.
+        settings: that the table belongs to, stored with it.
 
     Returns:
         ``start``: the liquid at full resolution is where the calibration begins.
@@ -104,19 +122,23 @@ def integrate_compensation(study: Study, start: State, fine: Potential, coarse: 
     steps = LENGTH * max(1, round(study.calibration.window / section.timestep)) // N_WEIGHTS
     friction, temperature = section.friction_reference, study.system.temperature
     arguments = (start, fine, coarse, temperature, section.timestep, friction, steps, N_WEIGHTS, power)
-    found = kirkwood(*arguments, seed=study.system.seed, progress=progress, rigid=rigid or None)
+    found = kirkwood(*arguments, seed=study.system.seed, progress=progress, rigid=rigid or None, folder=folder)
     history, errors = np.array([[found.free_energy.value]]), np.array([found.free_energy.error])
     write_arrays(folder / "compensation.npz", history=history, errors=errors, weights=found.weights, integrand=found.integrand)
-    found.table(names[0]).save(folder / FILE, {})
+    found.table(names[0]).save(folder / FILE, settings)
     return start
 
 
-def balance(folder: Path, outcome: Calibration) -> list[tuple[str, HamiltonianBalance]]:
-    """Per species: compensation and residual force, whose sum is mu_ex of AT less that of the reservoir."""
+def balance(folder: Path, outcome: Calibration, ideal: float = 0.0) -> list[tuple[str, HamiltonianBalance]]:
+    """Per species: compensation and residual force, whose sum is mu_ex of AT less that of the reservoir.
+
+    Args:
+        ideal: kT ln(n_AT/n_reservoir), eV, which the force carries where the two densities differ.
+    """
     table, errors = FreeEnergyCompensation.load(folder / FILE), read_arrays(folder / "compensation.npz")["errors"]
     parts = []
     for kind, name in enumerate(table.species):
-        residual = Term(float(outcome.integral[kind]), float(outcome.integral_error[kind]))
+        residual = Term(float(outcome.integral[kind]) - ideal, float(outcome.integral_error[kind]))
         parts.append((name, HamiltonianBalance(Term(float(table.total()[kind]), float(errors[kind])), residual)))
     return parts
 

@@ -12,6 +12,7 @@ from halocline.errors import UserError
 from halocline.molecules.base import build_topology
 from halocline.potentials.base import Zero
 from halocline.stages._classical import classical_fine, has_table, is_flexible, species_of, within_molecules
+from halocline.stages._preflight_calibration import check_calibration
 from halocline.stages._preflight_times import check_times
 from halocline.systems.packing import composition, study_edges
 from halocline.topology import FloatArray, Topology
@@ -37,6 +38,7 @@ def preflight_classical(study: Study) -> list[str]:
     edges, topology = study_edges(study.system), build_topology(composition(study.system.molecules))
     check_box(study, edges)
     check_geometry(study, edges, topology)
+    check_calibration(study)
     return _notes(study)
 
 

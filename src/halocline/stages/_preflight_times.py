@@ -7,7 +7,12 @@ from collections.abc import Mapping
 from halocline.config.study import Study
 from halocline.errors import UserError
 
-LEAST = {"calibration.window": "timestep", "calibration.bulk": "timestep", "validation.reference": "record"}
+LEAST = {
+    "calibration.window": "timestep",
+    "calibration.bulk": "timestep",
+    "calibration.insertion": "timestep",
+    "validation.reference": "record",
+}
 """Times of every study, and the key of ``dynamics`` that each must not be shorter than."""
 
 

@@ -14,6 +14,7 @@ from halocline.execute.base import make_executor
 from halocline.labels import QUANTITIES
 from halocline.models.schnet import SchNet
 from halocline.reference.base import make_engine
+from halocline.stages._preflight_calibration import check_calibration
 from halocline.stages._preflight_classical import preflight_classical
 from halocline.stages._preflight_times import check_times
 from halocline.stages.build import plan_trajectories
@@ -42,6 +43,7 @@ def preflight(study: Study, stages: Collection[str] | None = None) -> list[str]:
     check_dynamics(study)
     check_cutoffs(study)
     notes = check_regions(study)
+    check_calibration(study)
     registry.get("couplings", study.coupling.name, "study file: coupling.name")
     if stages is None or "train" in stages:
         check_networks(study)

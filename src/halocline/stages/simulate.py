@@ -19,7 +19,7 @@ from halocline.dynamics.trajectory import write_trajectory
 from halocline.files import read_json, write_json
 from halocline.observables.geometry import mean_shell_volumes
 from halocline.results import Figure, Number, Series, StageResult
-from halocline.stages._assembly import density_of, force_settings, read_open_start, run_open, steps_of
+from halocline.stages._assembly import force_settings, read_open_start, run_open, steps_of
 from halocline.stages._classical import step_seconds
 from halocline.stages.base import Context, Cost, Stage
 from halocline.topology import FloatArray
@@ -58,7 +58,7 @@ class SimulateStage(Stage):
             every = max(1, len(record) // TRAJECTORY_FRAMES)
             write_trajectory(record, folder / "open.xtc", folder / "open.pdb", every)
             books = _read_books(record, simulation.ledger, study)
-            density = _density(record, force.edges, density_of(start.state))
+            density = _density(record, force.edges, record.density)
             figures = [
                 _density_figure(force, density, simulation.regions),
                 _temperature_figure(profile, study.system.temperature),

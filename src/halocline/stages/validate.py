@@ -19,10 +19,12 @@ from halocline.observables.statistics import Estimate
 from halocline.progress import Progress
 from halocline.results import Figure, Number, StageResult, Table
 from halocline.stages._assembly import coupling_of, run_full, steps_of
+from halocline.stages._calibration_result import RESERVOIR_FACTOR
 from halocline.stages._classical import step_seconds
 from halocline.stages._force_checks import model_against_quantum, resolution_error
+from halocline.stages._target_box import at_target
+from halocline.stages._target_density import has_target, target_of
 from halocline.stages.base import Context, Cost, Stage
-from halocline.stages.calibrate import RESERVOIR_FACTOR
 
 REFERENCE_FILE = "reference.h5"
 _ATOM_STEP = 25e-6
@@ -46,7 +48,9 @@ class ValidateStage(Stage):
     )
 
     def prefetch(self, context: Context) -> None:
-        run_reference(context)
+        # With a chemical potential the calibration finds the density of the reference.
+        if not has_target(context.study):
+            run_reference(context)
 
     def run(self, context: Context) -> StageResult:
         """Reference run, observables of both runs, verdicts.
@@ -65,7 +69,9 @@ class ValidateStage(Stage):
         if not context.study.is_classical:
             verdicts.append(model_against_quantum(context.results.get("train"), context.study.validation.forces))
         figures = [figure for mine, theirs in observed.values() for figure in mine.figures(theirs)] + surface_figures
-        return assemble(verdicts, observed, figures)
+        result = assemble(verdicts, observed, figures)
+        result.files["reference"] = str(reference.relative_to(context.folder))
+        return result
 
     def cost(self, study: Study) -> Cost:
         atoms = sum(count * registry.get("molecules", name).n_atoms for name, count in study.system.molecules.items())
@@ -79,11 +85,15 @@ class ValidateStage(Stage):
 def run_reference(context: Context) -> Path:
     """The full-resolution run; done once, continued where an earlier call was interrupted.
 
-    It needs the build and train stages only, so it may run in a second process while the force is calibrated.
+    It needs the build and train stages only, so it may run in a second process while the force is calibrated. With a chemical
+    potential in the study it is a run at the density that the calibration found.
 
     Returns:
         Its record, in the folder of the validate stage.
     """
+    target = target_of(context)
+    if target is not None:
+        context = at_target(context, target)
     path, study = context.folder / REFERENCE_FILE, context.study
     rows = steps_of(study, study.validation.reference) // steps_of(study, study.dynamics.record)
     if path.is_file():

@@ -1,0 +1,114 @@
+"""What a calibration has to say: numbers, figures and one sentence."""
+
+from __future__ import annotations
+
+import math
+
+from halocline.adress.coupling.hamiltonian import HamiltonianCoupling
+from halocline.adress.regions import Regions
+from halocline.config.study import Study
+from halocline.dynamics.calibration import Calibration
+from halocline.dynamics.calibration_windows import Window
+from halocline.dynamics.heat_ledger import needed_friction
+from halocline.results import Number, StageResult
+from halocline.stages._bulk_runs import Pressures
+from halocline.stages._calibration_figures import convergence_figure, force_figure, integral_figure, profile_figure
+from halocline.stages._compensation import is_compensated
+from halocline.stages._first_force import pressure_difference
+from halocline.stages._target_density import FILE, ROLE, TargetDensity, has_target
+from halocline.topology import FloatArray
+from halocline.units import BAR, KILOJOULE_PER_MOLE, thermal_energy
+
+RESERVOIR_FACTOR = "n kT kappa_T of the reservoir"
+"""Number of this stage that the observable of the number in AT uses."""
+
+
+def calibration_result(
+    study: Study, regions: Regions, outcome: Calibration, pressures: Pressures, first: FloatArray, density: float,
+    target: TargetDensity | None = None,
+) -> StageResult:  # fmt: skip
+    """The result of the stage.
+
+    Args:
+        first: (n_species, n_bins) tables that the calibration began with, eV/Å.
+        density: of the box, molecules/Å^3.
+        target: the density of AT, where it is another one.
+    """
+    last = outcome.windows[-1]
+    deviation, error = last.worst()
+    expected = pressure_difference(study, pressures, density, target) if is_pressure_balance(study) else None
+    tolerance = study.calibration.tolerance
+    words = f"{100 * deviation:+.1f} ± {100 * error:.1f} %" if error < 1 else f"{100 * deviation:+.1f} % (error unknown, windows too short)"
+    state = "converged" if outcome.converged else "NOT converged (limited by noise)" if outcome.limited_by_noise else "NOT converged"
+    summary = (
+        f"thermodynamic force {state} after {len(outcome.windows)} windows: the largest density deviation is {words}, "
+        f"tolerance {100 * tolerance:g} %"
+    )
+    if outcome.limited_by_noise:
+        summary += "; no deviation is significant, longer windows (calibration.window, calibration.replicas) would decide"
+    effective, unit = pressures.n_effective, KILOJOULE_PER_MOLE
+    numbers = [
+        Number("pressure of the atomistic model", pressures.atomistic / BAR, "bar", pressures.atomistic_error / BAR, effective),
+        Number("compressibility", pressures.compressibility * BAR, "/bar", pressures.compressibility_error * BAR, effective),
+        Number("pressure of the reservoir", pressures.reservoir / BAR, "bar", pressures.reservoir_error / BAR, effective),
+        *([] if expected is None else [_expected(expected, effective)]),
+        *(
+            Number(f"integral of the thermodynamic force ({name})", value / unit, "kJ/mol", spread / unit, len(outcome.windows))
+            for name, value, spread in zip(outcome.force.species, outcome.integral, outcome.integral_error)
+        ),
+        Number("density deviation in AT, last window", 100 * last.blocks[0][0], "%", 100 * last.block_errors[0][0]),
+        Number("largest density deviation, last window", 100 * deviation, "%", 100 * error),
+        Number("windows", len(outcome.windows)),
+    ]
+    needed, words = friction_needed(study, last)
+    numbers += needed
+    summary += words
+    if math.isfinite(pressures.reservoir_compressibility_error):
+        factor = density * thermal_energy(study.system.temperature)
+        value, spread = factor * pressures.reservoir_compressibility, factor * pressures.reservoir_compressibility_error
+        numbers.append(Number(RESERVOIR_FACTOR, value, "", spread, effective))
+    figures = [
+        profile_figure(outcome, regions),
+        force_figure(outcome, first),
+        convergence_figure(outcome.windows, tolerance),
+        integral_figure(outcome, expected),
+    ]
+    result = StageResult(summary, numbers, figures, files={"force": "thermodynamic_force.json", "state": "state.h5"})
+    if target is not None:
+        result.summary += f"; target density {target.numbers()[1]}, from mu_ex {target.numbers()[0]}"
+        result.numbers[:0], result.files[ROLE] = target.numbers(), FILE
+        result.tables.append(target.table())
+    return result
+
+
+def _expected(value: tuple[float, float], effective: float) -> Number:
+    difference, error = (item / KILOJOULE_PER_MOLE for item in value)
+    return Number("expected pressure difference per molecule", difference, "kJ/mol", error, effective)
+
+
+def is_pressure_balance(study: Study) -> bool:
+    """Whether the integral of the force is a pressure difference per molecule.
+
+    Not so for a Hamiltonian coupling without compensation, or with one of another density than that of AT: the thermodynamic force
+    must balance what is left of the drift force as well. Without compensation the integral is the whole difference of mu_ex.
+    """
+    return study.coupling.name != HamiltonianCoupling.name or (is_compensated(study) and not has_target(study))
+
+
+def friction_needed(study: Study, window: Window) -> tuple[list[Number], str]:
+    """The friction that the heat of the last window asks for, and a warning where the study has less.
+
+    The accepted rise of the temperature is ``dynamics.heating``.
+    """
+    if not math.isfinite(window.power) or window.layer <= 0:
+        return [], ""
+    rise = study.dynamics.heating * study.system.temperature
+    needed, has = needed_friction(window.power, window.layer, rise), study.dynamics.friction_transition
+    numbers = [
+        Number("heating power of crossings, last window", 1e3 * window.power / KILOJOULE_PER_MOLE, "kJ/mol/ps"),
+        Number("friction needed in the transition layer", 1e3 * needed, "/ps"),
+    ]
+    if needed <= has:
+        return numbers, ""
+    what = f"the heat of crossings needs a friction of {1e3 * needed:.3g} /ps to stay within {rise:.3g} K, the transition layer has"
+    return numbers, f"; {what} {1e3 * has:.3g} /ps: raise dynamics.friction_transition"

@@ -1,0 +1,112 @@
+"""The tables that a calibration begins with."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from halocline.adress.force_start import start_from_file
+from halocline.adress.regions import Regions
+from halocline.adress.thermodynamic_force import ThermodynamicForce
+from halocline.config.study import Study
+from halocline.errors import RunFailure, UserError
+from halocline.stages._assembly import density_of, regions_of
+from halocline.stages._bulk_runs import LARGEST_UNCERTAINTY, Pressures
+from halocline.stages._target_density import TargetDensity
+from halocline.state import State
+from halocline.units import thermal_energy
+
+KEYWORDS = ("pressure", "zero")
+
+
+def followed_species(study: Study) -> tuple[int, ...]:
+    """Indices of the species that the regions move with."""
+    return tuple(index for index, name in enumerate(study.system.molecules) if name == study.regions.follow)
+
+
+def empty_force(study: Study, regions: Regions) -> ThermodynamicForce:
+    """Tables of zeros with the bins and the window of a study."""
+    window = (regions.atomistic, regions.outer + study.calibration.margin)
+    return ThermodynamicForce(tuple(study.system.molecules), regions.reach, study.calibration.bin, window)
+
+
+def first_force(
+    study: Study, regions: Regions, start: State, pressures: Pressures, target: TargetDensity | None = None
+) -> tuple[ThermodynamicForce, dict[str, Any]]:
+    """The first tables by ``calibration.start``, and where they come from.
+
+    Raises:
+        UserError: there is no such file, or its table does not fit.
+    """
+    if study.calibration.start == "pressure":
+        return warm_start(study, regions, start, pressures, target), {"start": "pressure"}
+    if study.calibration.start == "zero":
+        return empty_force(study, regions), {"start": "zero"}
+    return start_from_file(Path(study.calibration.start), empty_force(study, regions), regions)
+
+
+def check_start(study: Study) -> None:
+    """Refuse a start that does not exist, is no table, or does not fit the species and regions of the study, before any run.
+
+    Raises:
+        UserError: what the calibration would refuse.
+    """
+    start, where = study.calibration.start, "study file: calibration.start"
+    if start in KEYWORDS:
+        return
+    remedy = "Give 'pressure', 'zero' or the path of a thermodynamic_force.json, from the folder where halocline runs."
+    if not Path(start).is_file():
+        raise UserError(f"calibration.start is '{start}', and there is no such file", where, remedy)
+    regions = regions_of(study)
+    try:
+        start_from_file(Path(start), empty_force(study, regions), regions)
+    except UserError as error:
+        raise UserError(f"calibration.start is '{start}': {error.what}", where, error.remedy) from error
+    except (RunFailure, AttributeError, LookupError, TypeError, ValueError) as error:
+        words = error.what if isinstance(error, RunFailure) else "it does not hold what such a table holds"
+        raise UserError(f"calibration.start is '{start}', which is no table of a thermodynamic force: {words}", where, remedy) from error
+
+
+def warm_start(
+    study: Study, regions: Regions, start: State, pressures: Pressures, target: TargetDensity | None = None
+) -> ThermodynamicForce:
+    """Tables whose integral balances the momentum flux of the two bulk liquids."""
+    margin, force = study.calibration.margin, empty_force(study, regions)
+    integral = pressure_difference(study, pressures, density_of(start), target)[0]
+    # Without a margin the force acts inside the layer alone, and still needs a few bins to act in.
+    reach = min(max(margin, 4.0 * force.width), 0.5 * regions.transition)
+    integrals = np.full(len(force.species), integral)
+    integrals[list(followed_species(study))] = 0.0
+    force.warm_start(integrals, regions.outer - reach, regions.outer + margin)
+    return force
+
+
+def pressure_difference(study: Study, pressures: Pressures, density: float, target: TargetDensity | None = None) -> tuple[float, float]:
+    """(P_AT - P_reservoir)/n and its error, eV.
+
+    Where AT shall have another density than the box, both pressures are taken there, P(n') = P(n) + ln(n'/n)/kappa_T; kappa_T is
+    that of the bulk runs (the stated one where the run was too short to measure it), or 1/(n kT) for tracers. n is then the mean of both
+    densities.
+
+    Args:
+        density: of the box, molecules/Å^3.
+    """
+    error = math.hypot(pressures.atomistic_error, pressures.reservoir_error) / density
+    difference = pressures.atomistic - pressures.reservoir
+    if target is None:
+        return difference / density, error
+    kappa, kappa_error = pressures.compressibility, pressures.compressibility_error
+    stated = study.calibration.compressibility
+    if stated != "measured" and not kappa_error < LARGEST_UNCERTAINTY * kappa:
+        kappa, kappa_error = stated, 0.0
+    denser = math.log(target.density / density) / kappa
+    difference += denser
+    error = math.hypot(error, denser * kappa_error / kappa / density)
+    if study.coupling.reservoir == "tracer":
+        difference -= (target.reservoir - density) * thermal_energy(study.system.temperature)
+    elif pressures.reservoir_compressibility > 0:
+        difference -= math.log(target.reservoir / density) / pressures.reservoir_compressibility
+    return 2 * difference / (target.density + target.reservoir), error
