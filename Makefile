@@ -41,7 +41,7 @@ lint: setup
 
 lock:
 	set -e; fresh=$$(mktemp -d); $(PYTHON) -m venv $$fresh; \
-	$$fresh/bin/python -m pip install --quiet 'torch==2.13.0' 'setuptools>=77' -e '.[dev]'; \
+	$$fresh/bin/python -m pip install --quiet 'torch==2.13.0' 'setuptools>=77' -e '.[dev,clusters]'; \
 	{ echo "# Exact versions of everything 'make setup' installs (Python 3.11). Made by 'make lock'; do not edit."; \
 	  $$fresh/bin/python -m pip freeze --all --exclude-editable --exclude pip | sed -E 's/\+[a-z0-9.]+$$//' | sort -f; } > requirements.lock; \
 	rm -r $$fresh

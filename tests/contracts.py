@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import pickle
+import time
 from typing import Any
 
 import numpy as np
@@ -15,6 +18,7 @@ from halocline.adress.regions import Regions, Resolution, regions_from_json
 from halocline.config.study import RegionsSection, Validation
 from halocline.dynamics.record import Record
 from halocline.errors import HaloclineError, UserError
+from halocline.execute.base import Crashed, Executor, OutOfTime, run_tasks
 from halocline.labels import QUANTITIES, check_labels
 from halocline.models.base import Features, Representation
 from halocline.models.graphs import build_graph
@@ -204,6 +208,19 @@ def check_observable(kind: type[Observable], record: Record, folder: Any) -> Non
     for number in whole.result():
         assert number.name
         assert number.error is None or number.n_effective is not None, f"{number.name}: an error bar needs a sample size"
+
+
+def check_executor(executor: Executor) -> None:
+    """Every item is answered once; an exception, a death and the end of the time are answers of their own task alone."""
+    assert executor.summary
+    roots = dict(run_tasks(math.sqrt, [4.0, -1.0, 9.0], executor))
+    assert (roots[0], roots[2]) == (2.0, 3.0)
+    assert isinstance(roots[1], ValueError)
+    assert list(run_tasks(math.sqrt, [], executor)) == []
+    assert isinstance(dict(run_tasks(os._exit, [3], executor))[0], Crashed)
+    slow = dict(run_tasks(time.sleep, [30.0, 0.0], executor, timeout=0.3))
+    assert isinstance(slow[0], OutOfTime)
+    assert slow[1] is None
 
 
 def _predict(head: Head, representation: Any, states: list[State]) -> torch.Tensor:

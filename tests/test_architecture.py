@@ -121,6 +121,22 @@ class Centre(Observable):
         return [number("mean x", mean(self.series("x")), "A")]
 ''',
     ),
+    "executors": (
+        "one_by_one",
+        '''
+from halocline.execute.base import Executor
+from halocline.execute.pool import LocalPool
+
+class OneByOne(Executor):
+    name = "one_by_one"
+    summary = "a fresh process for every task"
+
+    def run(self, function, items, timeout):
+        for index, item in enumerate(items):
+            for _, result in LocalPool(1).run(function, [item], timeout):
+                yield index, result
+''',
+    ),
 }  # fmt: skip
 
 
@@ -150,6 +166,8 @@ def check(kind: str, value: object, folder: Path) -> None:
         contracts.check_coupling(value)  # type: ignore[arg-type]
     elif kind == "observables":
         contracts.check_observable(value, ideal_gas_record(folder / "record.h5", 40, 30), folder)  # type: ignore[arg-type]
+    elif kind == "executors" and value.name != "parsl":  # type: ignore[attr-defined]  # that one in tests/execute, with a configuration
+        contracts.check_executor(value(2) if value.name == "local" else value())  # type: ignore[operator,attr-defined]
     elif kind == "models":
         contracts.check_representation(value)  # type: ignore[arg-type]
 

@@ -1,4 +1,4 @@
-"""Discovery: one new file adds an engine, a model, a head, a molecule, a coupling or an observable.
+"""Discovery: one new file adds an engine, a model, a head, a molecule, a coupling, an observable or an executor.
 
 A *kind* is a package of halocline whose modules each define one or more named things: instances, or classes, of the
 base type of that kind. Every module of the package is searched, and so is every ``*.py`` file in ``KIND/`` below the
@@ -29,6 +29,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "heads": ("halocline.models.heads", "halocline.models.heads.base:Head"),
     "regions": ("halocline.adress.regions", "halocline.adress.regions.base:Regions"),
     "couplings": ("halocline.adress.coupling", "halocline.adress.coupling.base:Coupling"),
+    "executors": ("halocline.execute", "halocline.execute.base:Executor"),
     "observables": ("halocline.observables", "halocline.observables.base:Observable"),
 }
 """kind -> (package searched, ``module:name`` of the base type)."""

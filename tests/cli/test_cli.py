@@ -114,7 +114,7 @@ def test_schema_is_one_json_object(capsys: pytest.CaptureFixture[str]) -> None:
 def test_list_names_parts_with_a_sentence_each(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["list", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert set(found) == {"molecules", "engines", "models", "heads", "regions", "couplings", "observables"}
+    assert set(found) == {"molecules", "engines", "models", "heads", "regions", "couplings", "observables", "executors"}
     assert all(entry["summary"] for entries in found.values() for entry in entries)
     assert run(["list", "engines"]) == 0
     assert "tblite" in capsys.readouterr().out
@@ -124,7 +124,7 @@ def test_list_names_parts_with_a_sentence_each(capsys: pytest.CaptureFixture[str
 def test_doctor_names_every_part_and_a_remedy_for_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["doctor", "--json"]) == 0
     findings = {item["name"]: item for item in json.loads(capsys.readouterr().out)["findings"]}
-    wanted = {"python", "torch", "threads", "numba", "tblite", "pyscf", "dftd4", "openmm", "packmol", "cp2k", "SLURM"}
+    wanted = {"python", "torch", "threads", "numba", "tblite", "pyscf", "dftd4", "openmm", "packmol", "cp2k", "SLURM", "parsl"}
     assert set(findings) == wanted
     assert all(item["ok"] or item["remedy"] for item in findings.values())
 

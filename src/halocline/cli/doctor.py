@@ -34,7 +34,7 @@ def examine() -> list[Finding]:
     """Every part that a study may need."""
     findings = [_python(), _torch(), _threads()]
     findings += [_package(name, remedy) for name, remedy in REQUIRED.items()]
-    findings += [_packmol(), _cp2k(), _slurm()]
+    findings += [_packmol(), _cp2k(), _slurm(), _parsl()]
     return findings
 
 
@@ -101,6 +101,11 @@ def _slurm() -> Finding:
     if shutil.which("sbatch"):
         return Finding("SLURM", f"yes, {_first_line(['sbatch', '--version'])}", True, "", required=False)
     return Finding("SLURM", "no", False, "Only on clusters; nothing to do on a workstation.", required=False)
+
+
+def _parsl() -> Finding:
+    version = _version("parsl")
+    return Finding("parsl", version or "no", bool(version), "Only for clusters: pip install 'halocline[clusters]'.", required=False)
 
 
 def _first_line(command: list[str]) -> str:

@@ -122,8 +122,9 @@ def check(
         output.table("Labels", ["frames", "count", "quantities"], rows)
     for warning in warnings:
         output.text(f"note: {warning}")
-    cores = loaded.execute.workers
-    output.text(f"Still to do: about {duration(remaining)} of one core, {duration(remaining / cores)} or more with {cores} workers.")
+    local = loaded.execute.executor == "local"
+    spread = f"{duration(remaining / loaded.execute.workers)} or more with {loaded.execute.workers} workers"
+    output.text(f"Still to do: about {duration(remaining)} of one core{f', {spread}' if local else ''}.")
     output.text(f"Run folder: {folder}")
 
 

@@ -82,17 +82,17 @@ def load_study(path: Path, preset_name: str | None = None, assignments: Iterable
         layers.put("preset", preset_name, "--preset")
     for assignment in assignments:
         _assign(layers, assignment)
-    return validate(layers.values, str(path), layers)
+    return validate(layers.values, str(path), layers, path.parent.absolute())
 
 
-def validate(values: Mapping[str, Any], where: str, layers: _Layers | None = None) -> Study:
-    """Check raw keys against the schema.
+def validate(values: Mapping[str, Any], where: str, layers: _Layers | None = None, folder: Path | None = None) -> Study:
+    """Check raw keys against the schema; paths in them are relative to the folder, or to the working folder without one.
 
     Raises:
         UserError: dotted key, received value and, for an unknown key, the closest known one.
     """
     try:
-        return Study.model_validate(values)
+        return Study.model_validate(values, context={"folder": folder or Path()})
     except ValidationError as error:
         raise _explain(error, where, layers or _Layers()) from None
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo
 
 from halocline.config.quantities import (
     Compressibility,
@@ -29,6 +30,14 @@ def key(default: object, description: str, **limits: Any) -> Any:
 def section(kind: type[Section], description: str) -> Any:
     """A documented group of keys with its own defaults."""
     return Field(default_factory=kind, description=description)
+
+
+def _beside_study(path: Path, info: ValidationInfo) -> Path:
+    """A path as written is relative to the study file; the rest of the program sees it whole."""
+    return Path((info.context or {}).get("folder", "")) / path.expanduser()
+
+
+BesideStudy = Annotated[Path, AfterValidator(_beside_study)]
 
 
 class Section(BaseModel):
@@ -225,7 +234,9 @@ class Validation(Section):
 class Execute(Section):
     """Where the work runs."""
 
+    executor: str = key("local", "Where independent tasks run (labels, trajectories, replicas); `halocline list executors`.")
     workers: PositiveInt = key(2, "Cores to use: processes of one thread each, or threads of one process.")
+    parsl: BesideStudy | None = key(None, "Python file that defines config = parsl.Config(...), relative to the study file; for 'parsl'.")
 
 
 class Study(Section):

@@ -29,6 +29,7 @@ from halocline.dynamics.calibration_windows import (
     next_length,
 )
 from halocline.dynamics.overlaps import refuse_overlaps
+from halocline.execute.base import Executor
 from halocline.files import read_json, write_json
 from halocline.progress import Progress, Silent
 from halocline.state import State
@@ -69,7 +70,7 @@ def calibrate(
     settings: CalibrationSettings,
     folder: Path,
     progress: Progress | None = None,
-    workers: int = 1,
+    workers: Executor | int = 1,
     may_overlap: bool = False,
 ) -> Calibration:
     """Iterate until the density is flat or the iterations run out; continues what ``folder`` holds.
@@ -80,7 +81,7 @@ def calibrate(
         regions: at the beginning; moving ones follow in the runs.
         force: first tables.
         folder: for windows.json, checkpoints and the ends of windows.
-        workers: processes, where there are several replicas.
+        workers: executor or number of processes, where there are several replicas.
         may_overlap: whether ``start`` may hold molecules on top of each other, as an ideal gas and a reservoir of tracers do.
 
     Raises:

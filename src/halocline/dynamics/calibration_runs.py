@@ -17,7 +17,7 @@ from halocline.dynamics.checkpoint import CheckpointHook, has_checkpoint, previo
 from halocline.dynamics.monitors import HeatingMonitor
 from halocline.dynamics.recording import ProfileHook
 from halocline.dynamics.simulation import Hook, Simulation
-from halocline.execute.pool import run_tasks
+from halocline.execute.base import Executor, run_tasks
 from halocline.files import read_arrays, write_arrays
 from halocline.progress import Progress, Silent
 from halocline.state import State
@@ -98,7 +98,7 @@ def _label(number: int, replica: int) -> str:
 
 
 def run_replicas(
-    build: Builder, settings: CalibrationSettings, tasks: Sequence[WindowTask], workers: int, words: str, progress: Progress
+    build: Builder, settings: CalibrationSettings, tasks: Sequence[WindowTask], workers: Executor | int, words: str, progress: Progress
 ) -> list[WindowEnd]:
     """All replicas of a window; one alone runs in this process, several side by side.
 

@@ -12,6 +12,7 @@ from halocline.dynamics.nvt import make_mover, rigid_lengths, run
 from halocline.dynamics.rigid_bodies import Lengths
 from halocline.dynamics.staged_insertion import StagedEstimate, StagedInsertion, schedule, staged_insertion, with_ghost
 from halocline.errors import UserError
+from halocline.execute.base import Executor
 from halocline.molecules.base import Molecule
 from halocline.potentials.classical import ClassicalMolecules
 from halocline.potentials.insertion import MoleculeInsertion
@@ -34,7 +35,7 @@ def insertion_free_energy(
     insertions: int = 1000,
     sample: int = 20,
     folder: Path | None = None,
-    workers: int = 0,
+    workers: Executor | int = 0,
     molecules: Sequence[Molecule] = (),
     seed: int = 0,
     progress: Progress | None = None,

@@ -19,7 +19,7 @@ from halocline.dynamics.free_energy import FreeEnergyChain, free_energy_chain, s
 from halocline.dynamics.nvt import make_mover, run
 from halocline.dynamics.rigid_bodies import Lengths
 from halocline.errors import RunFailure, UserError
-from halocline.execute.pool import run_tasks
+from halocline.execute.base import Executor, run_tasks
 from halocline.files import hash_data, read_arrays, write_arrays
 from halocline.molecules.base import Molecule
 from halocline.potentials.base import Potential
@@ -180,13 +180,13 @@ def staged_estimate(energies: list[FloatArray], couplings: FloatArray, temperatu
 
 
 def staged_insertion(
-    settings: StagedInsertion, folder: Path | None = None, workers: int = 0, progress: Progress | None = None
+    settings: StagedInsertion, folder: Path | None = None, workers: Executor | int = 0, progress: Progress | None = None
 ) -> StagedEstimate:
     """Sample all windows and combine them.
 
     Args:
         folder: where finished windows are kept; the same call continues.
-        workers: processes of one thread; zero runs the windows in this one.
+        workers: where they run, or a number of processes of one thread; zero runs the windows in this one.
 
     Raises:
         RunFailure: a window failed.

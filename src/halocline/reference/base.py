@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 
 from halocline import registry
 from halocline.errors import RunFailure, UserError
-from halocline.execute.pool import Crashed, OutOfTime
+from halocline.execute.base import Crashed, OutOfTime
 from halocline.files import hash_data
 from halocline.labels import QUANTITIES, Labels, check_labels
 from halocline.molecules.base import Molecule

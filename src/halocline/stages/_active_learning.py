@@ -12,6 +12,7 @@ from halocline.config.study import Study
 from halocline.datasets.frame import Frame
 from halocline.datasets.store import Dataset
 from halocline.errors import RunFailure
+from halocline.execute.base import make_executor
 from halocline.files import read_json, write_json
 from halocline.models.model import Model
 from halocline.progress import Progress
@@ -72,7 +73,9 @@ def run_round(
     sampled = _sample_once(study, model, starts, number, frames, folder, progress)
     engine = make_engine(study.reference)
     with Dataset.resume(folder / "labelled.h5") as store:
-        label_frames(sampled, engine, study.reference.quantities, store, study.execute.workers, progress, f"labels of round {number}")
+        label_frames(
+            sampled, engine, study.reference.quantities, store, make_executor(study.execute), progress, f"labels of round {number}"
+        )
     labelled = list(Dataset.open(folder / "labelled.h5"))
     kept = [frame for frame in labelled if np.abs(frame.labels["forces"]).max() <= LARGEST_FORCE]
     if not kept:
@@ -106,7 +109,7 @@ def _sample_once(
     if not finished.exists():
         folder.mkdir(parents=True, exist_ok=True)
         jobs = _jobs(study, model, starts, number, frames)
-        sampled, failures = sample_frames(jobs, study.dataset.droplets, study.system.seed + number, study.execute.workers, progress)
+        sampled, failures = sample_frames(jobs, study.dataset.droplets, study.system.seed + number, make_executor(study.execute), progress)
         path.unlink(missing_ok=True)
         with Dataset.create(path) as store:
             store.extend(sampled)

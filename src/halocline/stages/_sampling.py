@@ -14,7 +14,7 @@ from halocline.dynamics.monitors import Monitor
 from halocline.dynamics.simulation import Hook, Simulation, Thermostat
 from halocline.dynamics.start import quench
 from halocline.errors import RunFailure
-from halocline.execute.pool import run_tasks
+from halocline.execute.base import Executor, run_tasks
 from halocline.potentials.learned import LearnedAtoms
 from halocline.progress import Progress
 from halocline.state import State
@@ -87,7 +87,9 @@ def sample(job: Job) -> Sampled:
     return Sampled(job.name, collect.states[: job.frames], None)
 
 
-def sample_frames(jobs: Sequence[Job], droplets: float, seed: int, workers: int, progress: Progress) -> tuple[list[Frame], list[str]]:
+def sample_frames(
+    jobs: Sequence[Job], droplets: float, seed: int, workers: Executor | int, progress: Progress
+) -> tuple[list[Frame], list[str]]:
     """Frames of all trajectories, some of them as droplets cut out of the box, and the failures in words.
 
     Args:

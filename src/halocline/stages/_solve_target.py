@@ -17,6 +17,7 @@ from halocline.dynamics.chemical_potential import insertion_free_energy
 from halocline.dynamics.insertion import WidomEstimate
 from halocline.dynamics.start import quench
 from halocline.errors import RunFailure, UserError
+from halocline.execute.base import make_executor
 from halocline.files import read_json, write_json
 from halocline.molecules.base import Molecule
 from halocline.potentials.classical import ClassicalMolecules
@@ -151,7 +152,7 @@ def excess_at(study: Study, density: float, seed: int, folder: Path, progress: P
     steps = steps_of(study, study.calibration.insertion)
     estimate = insertion_free_energy(
         start, molecule, potential, study.system.temperature, dynamics.timestep, steps, int(EQUILIBRATION * steps),
-        "widom" if widom else "growth", folder=folder, workers=study.execute.workers, seed=seed, progress=progress,
+        "widom" if widom else "growth", folder=folder, workers=make_executor(study.execute), seed=seed, progress=progress,
     )  # fmt: skip
     if not (math.isfinite(estimate.value) and math.isfinite(estimate.error)):
         raise RunFailure(

@@ -14,7 +14,7 @@ from halocline.config.presets import scale_composition
 from halocline.config.study import Study
 from halocline.datasets.frame import Frame
 from halocline.datasets.store import Dataset
-from halocline.execute.pool import run_tasks
+from halocline.execute.base import Executor, make_executor, run_tasks
 from halocline.files import hash_data, read_arrays, write_arrays
 from halocline.molecules.base import build_topology
 from halocline.results import Number, StageResult, Table
@@ -144,7 +144,7 @@ class BuildStage(Stage):
         box, trajectories = plan_box(study), plan_trajectories(study)
         runs = folder / "trajectories"
         runs.mkdir(parents=True, exist_ok=True)
-        _run_missing(runs, [box, *trajectories], study.execute.workers, context)
+        _run_missing(runs, [box, *trajectories], make_executor(study.execute), context)
         states = {plan.name: read_trajectory(runs, plan) for plan in trajectories}
         frames = label_candidates(trajectories, states, study.dataset.droplets, _seeds(study, 1, b"droplets")[0])
         box_frame = Frame(read_trajectory(runs, box)[0], trajectory=box.name, source=_source(box))
@@ -200,7 +200,7 @@ def _seeds(study: Study, count: int, word: bytes) -> list[int]:
     return [int(seed) >> 2 for seed in sequence.generate_state(count)]
 
 
-def _run_missing(folder: Path, plans: Sequence[Trajectory], workers: int, context: Context) -> None:
+def _run_missing(folder: Path, plans: Sequence[Trajectory], workers: Executor | int, context: Context) -> None:
     """Run what has no file yet.
 
     Raises:

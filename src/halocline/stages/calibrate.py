@@ -16,6 +16,7 @@ from halocline.dynamics.monitors import Monitor
 from halocline.dynamics.overlaps import refuse_overlaps
 from halocline.dynamics.simulation import Hook, Simulation
 from halocline.errors import RunFailure
+from halocline.execute.base import make_executor
 from halocline.progress import Silent
 from halocline.results import StageResult, Table
 from halocline.stages._assembly import (
@@ -82,7 +83,7 @@ class CalibrateStage(Stage):
         if is_compensated(study):
             start = _compensate(context, start, force)
         build = functools.partial(build_window, dataclasses.replace(context, progress=Silent()))
-        arguments = (settings_of(study, pressures, target), context.folder, context.progress, study.execute.workers, may_overlap)
+        arguments = (settings_of(study, pressures, target), context.folder, context.progress, make_executor(study.execute), may_overlap)
         outcome = calibrate(build, start, regions, force, *arguments)
         details = {
             "converged": outcome.converged,

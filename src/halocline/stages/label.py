@@ -15,7 +15,7 @@ from halocline.config.study import Study
 from halocline.datasets.frame import Frame, frame_key
 from halocline.datasets.store import Dataset
 from halocline.errors import RunFailure, UserError
-from halocline.execute.pool import run_tasks
+from halocline.execute.base import Executor, make_executor, run_tasks
 from halocline.labels import Labels
 from halocline.progress import Progress
 from halocline.reference.base import ReferenceEngine, make_engine
@@ -62,7 +62,7 @@ def label_frames(
     engine: ReferenceEngine,
     quantities: Collection[str],
     store: Dataset,
-    workers: int,
+    workers: Executor | int,
     progress: Progress | None = None,
     description: str = "labelling",
 ) -> LabelCount:
@@ -77,7 +77,7 @@ def label_frames(
         engine: checked for installation, quantities and periodicity before anything starts.
         quantities: what to compute; those without a meaning for a frame (stress of a droplet) are left out for it.
         store: open dataset.
-        workers: processes; 0 works in this one.
+        workers: where the work runs, or a number of processes; 0 works in this one.
 
     Raises:
         UserError: the engine cannot do this.
@@ -198,7 +198,7 @@ class LabelStage(Stage):
         for engine, (frames, quantities), (what, name) in zip(engines, work, files.items(), strict=True):
             with Dataset.resume(folder / name) as store:
                 words = f"{what} ({engine.name})"
-                counts.append(label_frames(frames, engine, quantities, store, study.execute.workers, context.progress, words))
+                counts.append(label_frames(frames, engine, quantities, store, make_executor(study.execute), context.progress, words))
         boxes, labelled_clusters = ([*Dataset.open(folder / name)] for name in files.values())
         times = [label_times(folder / name) for name in files.values()]
         result = describe(boxes, labelled_clusters, counts, times, [engine.level() for engine in engines])

@@ -10,6 +10,7 @@ from halocline import registry
 from halocline.config.study import MultipoleModel, Multipoles, Reference, Study
 from halocline.datasets.split import split_trajectories
 from halocline.errors import UserError
+from halocline.execute.base import make_executor
 from halocline.labels import QUANTITIES
 from halocline.models.schnet import SchNet
 from halocline.reference.base import make_engine
@@ -35,6 +36,7 @@ def preflight(study: Study, stages: Collection[str] | None = None) -> list[str]:
         UserError: with the key, the numbers and a remedy.
     """
     check_species(study)
+    make_executor(study.execute).check()
     if study.is_classical:
         return preflight_classical(study)
     check_splits(study)

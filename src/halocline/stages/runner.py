@@ -12,6 +12,7 @@ from typing import Literal
 
 from halocline.config.study import Study
 from halocline.errors import HaloclineError, RunFailure, UserError
+from halocline.execute.base import make_executor
 from halocline.execute.threads import use_threads
 from halocline.files import hash_data, read_json, write_json
 from halocline.progress import Progress, Silent
@@ -98,7 +99,7 @@ class Runner:
             UserError: another process runs here, or a stage refuses its input.
             RunFailure: a stage failed; everything finished and every partial result is kept.
         """
-        names = required(self.stages, target, self.study)
+        names, executor = required(self.stages, target, self.study), make_executor(self.study.execute)
         with self.folder.lock():
             self.folder.event("run started", target=target, study=self.study.study)
             with disk_errors(self.folder.path):
@@ -113,6 +114,7 @@ class Runner:
                 raise
             finally:
                 prefetches.stop()
+                executor.close()
             self.folder.event("run finished", target=target)
         return {name: self.done[name].result for name in names}
 
