@@ -1,6 +1,6 @@
 """Heat, temperature and density of water at the border, for every coupling and reservoir.
 
-    python benchmarks/couplings.py [--quick] [--json FILE] [--run FOLDER]
+    python benchmarks/couplings.py [--quick] [--json FILE] [--run FOLDER] [--only 'WORDS;WORDS']
 
 One small box of SPC/E water (benchmarks/couplings.yaml), calibrated and run with each coupling; the box and the inverted beads are
 shared. The same friction everywhere, so that heat shows. Runs that are finished in the folder are not repeated.
@@ -89,11 +89,12 @@ def row_of(variant: str, found: Border) -> tuple[str, ...]:
 
 
 def main() -> None:
-    arguments = parse_arguments(__doc__.split("\n")[0], run=("folder of the runs; a temporary one by default", Path))
+    arguments = parse_arguments(__doc__.split("\n")[0], run=("folder of the runs; a temporary one by default", Path), only=("names of rows, with ; between", str))
     preset = "tiny" if arguments.quick else None
     rows, figures = [], {}
     with tempfile.TemporaryDirectory() as name:
-        for variant, changes in VARIANTS.items():
+        chosen = arguments.only.split(";") if arguments.only else list(VARIANTS)
+        for variant, changes in ((name, VARIANTS[name]) for name in chosen):
             try:
                 found = measure(arguments.run or Path(name), changes, preset)
             except RunFailure as error:

@@ -297,3 +297,11 @@ def test_the_word_that_is_wrong_is_named() -> None:
         ClassicalMolecules(9.0, parameters={}).bind(state.topology, state.cell)
     rule: Rule = "site"
     assert rule in ClassicalMolecules.rules
+
+
+def test_a_molecule_too_large_for_the_kernel_is_refused():
+    sites = [Nonbonded(0.0, 3.0, 0.01)] * 131
+    numbers, masses = np.full(131, 6), np.full(131, 12.0)
+    topology = Topology(("polymer",), np.zeros(1, dtype=np.int64), np.array([0, 131]), numbers, masses)
+    with pytest.raises(UserError, match="131 sites, at most 130 fit"):
+        ClassicalMolecules(9.0, "none", parameters={"polymer": sites}).bind(topology, 30.0 * np.eye(3))

@@ -49,8 +49,11 @@ class Correlation(Observable):
         blocks = arrays["sums"]
         if blocks.shape[-1] == TURNING:
             blocks = np.concatenate([blocks, np.zeros((*blocks.shape[:-1], 1))], axis=-1)
-        for sums, momentum in zip(blocks, arrays["momentum"]):
-            self.store(time=arrays["time"], sums=sums, momentum=momentum)
+        # Blocks of the two double their length at different times: their numbers differ.
+        for sums in blocks:
+            self.store(time=arrays["time"], sums=sums)
+        for momentum in arrays["momentum"]:
+            self.store(momentum=momentum)
 
     @property
     def is_known(self) -> bool:

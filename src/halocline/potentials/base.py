@@ -94,7 +94,8 @@ class Potential(ABC):
             "product"     E = sum_{a<b} w_a w_b U_ab
             "complement"  E = sum_{a<b} (1 - w_a w_b) U_ab
 
-        :attr:`Evaluation.sites` holds dE/dw_a: V_a, sum_b w_b U_ab, and -sum_b w_b U_ab.
+        :attr:`Evaluation.sites` holds dE/dw_a: V_a, sum_b w_b U_ab, and -sum_b w_b U_ab. Pairs whose factor is zero may be left out of
+        it: they are not looked for, and smooth weights have no slope where such a factor begins.
 
         Args:
             positions: (n_atoms, 3), Å, whole molecules, not necessarily wrapped.

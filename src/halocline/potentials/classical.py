@@ -90,6 +90,9 @@ class ClassicalMolecules(Potential):
             kind = topology.molecule_species[wrong[0]]
             found = f"species '{topology.species[kind]}' has {n_sites[kind]} sites but molecules of {sizes[wrong[0]]} atoms"
             raise UserError(found, type(self).__name__, "Give one set of parameters for each atom.")
+        if n_sites.max() > molecular.LARGEST:
+            found = f"species '{topology.species[int(n_sites.argmax())]}' has {n_sites.max()} sites, at most {molecular.LARGEST} fit"
+            raise UserError(found, type(self).__name__, "Split it into smaller molecules, or leave out sites without interactions.")
         self._charges = site_charges(sets, self._real)
         self._table = site_table(sets, self.coulomb, self.force_cap, self.mixing, self._real)
         self._forces: PairForces | None = None

@@ -59,7 +59,7 @@ class CalibrateStage(Stage):
     name = "calibrate"
     needs = ("build", "train")
     uses = ("system", "regions", "coupling", "dynamics", "calibration")
-    version = 2
+    version = 3
     uses_classical = ("force_field", *uses)
 
     def run(self, context: Context) -> StageResult:

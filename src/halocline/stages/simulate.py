@@ -39,6 +39,7 @@ class SimulateStage(Stage):
     name = "simulate"
     needs = ("build", "train", "calibrate")
     uses = ("system", "regions", "coupling", "dynamics")
+    version = 2
     uses_classical = ("force_field", *uses)
 
     def run(self, context: Context) -> StageResult:

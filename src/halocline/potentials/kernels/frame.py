@@ -138,5 +138,6 @@ def fractions_of(points: FloatArray, edges: FloatArray, real: type[np.floating])
     span = 2.0 ** np.iinfo(integer).bits
     fractions = np.zeros((len(points), 4), dtype=integer)
     scaled = points / edges
-    fractions[:, :3] = ((scaled - np.floor(scaled) - 0.5) * span).astype(integer)
+    largest = np.nextafter(0.5 * span, 0.0) if integer is np.int64 else 0.5 * span - 1.0
+    fractions[:, :3] = np.minimum((scaled - np.rint(scaled)) * span, largest).astype(integer)
     return fractions, np.append(edges / span, 0.0).astype(real)

@@ -18,6 +18,8 @@ from halocline.potentials.kernels.site_pairs import LENGTH
 
 LANES = 8  # the last register is filled up with sites that are
 FAR = 1e4  # Å away
+LARGEST = LENGTH // LANES
+"""Most sites of a molecule: one register of each must fit into a row of the scratch array."""
 _Y, _Z, _FX = np.uint64(LENGTH), np.uint64(2 * LENGTH), np.uint64(3 * LENGTH)
 _ENERGY, _FACTOR, _CHARGE = (np.uint64(row * LENGTH) for row in range(6, 9))
 _ONE, _LANES = np.uint64(1), np.uint64(LANES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 import numba
@@ -11,6 +12,9 @@ import numba
 # takes one caller at a time, hence the lock.
 numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]  # type: ignore[attr-defined]
 one_caller = threading.Lock()
+if hasattr(os, "register_at_fork"):
+    # OpenMP does not survive a fork: the child computes alone.
+    os.register_at_fork(after_in_child=lambda: numba.set_num_threads(1))
 
 
 def threads_for(n_rows: int, fewest_rows: int = 32) -> int:
