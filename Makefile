@@ -29,10 +29,10 @@ demo: setup
 	$(BIN)/halocline run examples/01-water --preset tiny
 
 test: setup
-	NUMBA_NUM_THREADS=2 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	NUMBA_NUM_THREADS=2 NUMBA_THREADING_LAYER=workqueue $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-slow: setup
-	NUMBA_NUM_THREADS=2 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m slow
+	NUMBA_NUM_THREADS=2 NUMBA_THREADING_LAYER=workqueue $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m slow
 
 lint: setup
 	$(BIN)/ruff check .

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 CHILD = """
 import os
 import numba
@@ -24,7 +26,8 @@ print("exit", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="OpenMP of GNU")
 def test_a_forked_child_computes_the_same_energy():
-    environment = {**os.environ, "NUMBA_NUM_THREADS": "2"}
+    environment = {**os.environ, "NUMBA_NUM_THREADS": "2", "NUMBA_THREADING_LAYER": "omp"}
     found = subprocess.run([sys.executable, "-c", CHILD], capture_output=True, text=True, env=environment, check=True)
     assert found.stdout.strip() == "exit 0"
