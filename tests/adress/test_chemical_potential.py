@@ -73,6 +73,39 @@ def test_density_of_hard_spheres_is_found_with_an_honest_error() -> None:
     assert 0.6 < np.std(deviations) < 1.5
 
 
+@pytest.mark.parametrize("noise", [0.3, 0.6, 1.0, 3.0])
+def test_noise_as_large_as_the_rise_over_the_bracket_gives_a_density_within_its_error_or_none(noise: float) -> None:
+    """mu rises by 2.3 kT here: some seeds are refused at the ends of the bracket, others end within it, none at zero or far away."""
+    bracket, target = (0.019, 0.021), KT * (math.log(0.02 / 0.01) + virial(0.02))
+    refused, deviations = 0, []
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+
+        def function(n: float, rng: np.random.Generator = rng) -> Term:
+            return Term(KT * (virial(n) + noise * rng.normal()), KT * noise)
+
+        try:
+            solution = density_at_chemical_potential(target, function, bracket, 298.0, 0.01)
+        except (UserError, RunFailure):
+            refused += 1
+            continue
+        off = solution.error / solution.density
+        assert solution.slope > 0
+        assert math.log(bracket[0]) - off <= math.log(solution.density) <= math.log(bracket[1]) + off
+        deviations.append((solution.density - 0.02) / solution.error)
+    assert refused < 15 if noise < 0.5 else refused > 60
+    assert np.mean(np.abs(deviations) < 3) > 0.9
+
+
+def test_noise_that_inverts_the_ends_of_the_bracket_is_refused_and_not_solved() -> None:
+    values = iter([Term(0.01, 0.02), Term(-0.01, 0.02)])
+    with pytest.raises(UserError, match="mu does not rise with the density") as caught:
+        density_at_chemical_potential(0.0, lambda n: next(values), (0.019, 0.021), 298.0, 0.02)
+    assert "more precise" in caught.value.remedy
+    with pytest.raises(RunFailure, match="is nan"):
+        density_at_chemical_potential(0.0, lambda n: Term(math.nan, 0.01), (0.019, 0.021), 298.0, 0.02)
+
+
 def test_exact_functions_give_the_density_to_the_tolerance() -> None:
     target = KT * (math.log(2.0) + virial(0.02))
     solution = density_at_chemical_potential(target, lambda n: Term(KT * virial(n)), (0.005, 0.03), 298.0, 0.01, 1e-5)

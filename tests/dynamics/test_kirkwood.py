@@ -1,12 +1,12 @@
 """Kirkwood's integration against integrals that are known."""
 
 import math
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from test_insertion import ARGON, EPSILON, SIGMA, TAU, TEMPERATURE, gas, lennard_jones, sampled
+from test_insertion import ARGON, CUTOFF, EPSILON, SIGMA, TAU, TEMPERATURE, gas, lennard_jones, sampled
 
 import halocline.dynamics.kirkwood as kirkwood_module
 from halocline.adress.chemical_potential import Term, helmholtz_term, pressure_per_molecule
@@ -15,8 +15,9 @@ from halocline.dynamics.insertion import widom
 from halocline.dynamics.kirkwood import kirkwood, weight_grid
 from halocline.dynamics.statistics import mean_and_error
 from halocline.errors import UserError
-from halocline.molecules.base import Molecule, build_topology
+from halocline.molecules.base import Molecule, Nonbonded, build_topology
 from halocline.potentials.base import BoolArray, Evaluation, Potential, Zero
+from halocline.potentials.classical import ClassicalMolecules
 from halocline.potentials.insertion import MoleculeInsertion
 from halocline.state import State
 from halocline.topology import FloatArray, Topology
@@ -99,6 +100,26 @@ def test_killed_integration_goes_on_with_the_next_run_and_ends_the_same(tmp_path
     assert calls[0] == 10 + 2 * 4, "windows of another length are not those of this integration"
 
 
+def test_windows_of_another_potential_or_of_other_velocities_are_not_taken_for_those_of_an_integration(tmp_path, monkeypatch) -> None:
+    start = sampled(gas(64, 0.3, 10), 10, 300, 10, 11)[-1]
+    moving = replace(start, velocities=np.random.default_rng(12).normal(size=start.positions.shape) * 1e-3)
+    softer = ClassicalMolecules(
+        CUTOFF, "none", parameters={"a": (Nonbonded(0.0, SIGMA, 0.999 * EPSILON),)}, skin=0.1 * SIGMA, precision="double"
+    )
+    made, original = [0], kirkwood_module.make_mover
+
+    def counting(*arguments: Any) -> Any:
+        made[0] += 1
+        return original(*arguments)
+
+    monkeypatch.setattr(kirkwood_module, "make_mover", counting)
+    jobs = [(start, lennard_jones(), Zero()), (start, softer, Zero()), (start, lennard_jones(), softer), (moving, lennard_jones(), Zero())]
+    for number, job in enumerate(jobs):
+        for _ in range(2):
+            kirkwood(*job, TEMPERATURE, 0.004 * TAU, 1 / TAU, 100, 2, 4, folder=tmp_path)
+            assert made[0] == 2 * (number + 1), "run once, read back the second time"
+
+
 @pytest.mark.slow
 def test_lennard_jones_free_energy_is_the_difference_of_insertion_and_pressure() -> None:
     """f_ex from the ideal gas by integration equals mu_ex - p_ex/n, and is not mu_ex."""
@@ -120,40 +141,3 @@ def test_lennard_jones_free_energy_is_the_difference_of_insertion_and_pressure()
     assert combined < 0.06 * EPSILON
     assert abs(result.free_energy.value - expected.value) < 2 * combined + 0.02 * EPSILON, "1/N of 343 atoms is below 0.02 eps"
     assert abs(expected.value - inserted.value) > 5 * combined
-
-
-def interrupted_after(windows: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Let ``kirkwood`` be killed when it begins another window than the first ones; returns where the windows that began are counted."""
-    begun, original = [0], kirkwood_module.make_mover
-
-    def counting(*arguments: Any) -> Any:
-        if begun[0] == windows:
-            raise KeyboardInterrupt
-        begun[0] += 1
-        return original(*arguments)
-
-    monkeypatch.setattr(kirkwood_module, "make_mover", counting)
-    return begun
-
-
-def test_an_integration_killed_after_two_weights_goes_on_with_the_third(tmp_path, monkeypatch) -> None:
-    start = sampled(gas(64, 0.5, 7), 10, 200, 10, 8)[-1]
-
-    def integrate(folder: Path | None, seed: int = 9):
-        return kirkwood(start, lennard_jones(), Zero(), TEMPERATURE, 0.004 * TAU, 1 / TAU, 200, 5, 4, seed=seed, folder=folder)
-
-    whole = integrate(None)
-    with monkeypatch.context() as patch:
-        interrupted_after(2, patch)
-        with pytest.raises(KeyboardInterrupt):
-            integrate(tmp_path)
-    assert [path.name for path in sorted(tmp_path.iterdir())] == ["kirkwood-03.npz", "kirkwood-04.npz"], "from the largest weight down"
-    with monkeypatch.context() as patch:
-        begun = interrupted_after(10, patch)
-        again = integrate(tmp_path)
-        assert begun == [3], "only the missing weights are run"
-        integrate(tmp_path, seed=10)
-        assert begun == [8], "the windows of another integration are not taken for its own"
-    assert again.free_energy == whole.free_energy
-    np.testing.assert_array_equal(again.pressures, whole.pressures)
-    np.testing.assert_array_equal(again.state.positions, whole.state.positions)

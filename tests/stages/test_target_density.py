@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,9 +23,11 @@ from halocline.molecules.lj import LJ
 from halocline.progress import Silent
 from halocline.stages._assembly import regions_of
 from halocline.stages._bulk_runs import Pressures
+from halocline.stages._classical import build_box
 from halocline.stages._first_force import empty_force, pressure_difference
-from halocline.stages._solve_target import excess_at, reservoir_density, solve_target
+from halocline.stages._solve_target import cube_of, excess_at, reservoir_density, solve_target
 from halocline.stages._target_density import Excess, TargetDensity
+from halocline.stages.calibrate import CalibrateStage
 from halocline.stages.preflight import preflight
 from halocline.stages.runner import Runner
 from halocline.state import State
@@ -118,6 +121,53 @@ def test_a_target_out_of_reach_and_a_value_in_doubt_are_failures_with_a_remedy(t
     assert not (tmp_path / "b" / "target.json").exists()
 
 
+def test_what_an_evaluation_refuses_keeps_its_own_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another density does not help against a cell that is too small."""
+    loaded = study()
+    regions = regions_of(loaded)
+
+    def refuse(*_: object) -> Excess:
+        raise UserError("the cell is too small", "insertion", "Take a shorter cut-off.")
+
+    monkeypatch.setattr("halocline.stages._solve_target.excess_at", refuse)
+    with pytest.raises(UserError, match="the cell is too small") as caught:
+        solve_target(loaded, box(loaded), regions, empty_force(loaded, regions), tmp_path, Silent())
+    assert (caught.value.where, caught.value.remedy) == ("insertion", "Take a shorter cut-off.")
+
+
+@pytest.mark.parametrize("widom", [True, False])
+def test_half_a_molecule_more_than_the_cube_holds_has_the_density_asked_for(widom: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mean field F_ex = a N^2/V has mu_ex = 2 a n; F_ex(N + 1) - F_ex(N) in the cube must be its value at the density asked for."""
+    monkeypatch.setattr("halocline.stages._solve_target.fits_by_chance", lambda molecule: widom)
+    small = cube_of(study(), DENSITY)
+    state = build_box(small, 1)
+    n = state.topology.n_molecules
+    assert ((n + 1) ** 2 - n**2) / state.volume == pytest.approx(2 * DENSITY, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("coupling", "found", "words"),
+    [
+        ("tracer", (10.0, 20.0), "compressibility is 10"),
+        ("table", (10.0, 1.0), "compressibility of the reservoir is nan"),
+        ("table", (10.0, 1.0, 5.0, 6.0), "compressibility of the reservoir is 5"),
+    ],
+)
+def test_an_uncertain_compressibility_is_refused_before_the_density_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, coupling: str, found: tuple[float, ...], words: str
+) -> None:
+    loaded = study(calibration={"compressibility": "measured"})
+    loaded = loaded.model_copy(update={"coupling": loaded.coupling.model_copy(update={"reservoir": coupling})})
+    later: list[str] = []
+    monkeypatch.setattr("halocline.stages.calibrate.fine_of", lambda context: SimpleNamespace(interaction_range=CUTOFF))
+    monkeypatch.setattr("halocline.stages.calibrate.bulk_runs", lambda context: (Pressures(0.0, 0.0, 0.0, 0.0, 9.0, *found), box(loaded)))
+    monkeypatch.setattr("halocline.stages.calibrate.solve_target", lambda *_: later.append("solved"))
+    with pytest.raises(RunFailure, match=words) as caught:
+        CalibrateStage().run(SimpleNamespace(study=loaded, folder=tmp_path, progress=Silent()))  # type: ignore[arg-type]
+    assert not later
+    assert "calibration.bulk" in caught.value.remedy
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -205,6 +255,18 @@ def test_expected_integral_between_ideal_gases_of_two_densities_is_kt_ln_of_thei
     loaded = study(calibration={"compressibility": "measured"})
     assert pressure_difference(loaded, pressures, density, target)[0] == pytest.approx(KT * math.log(0.0208 / 0.0196), rel=0.02)
     assert pressure_difference(loaded, pressures, density)[0] == 0.0
+
+
+def test_error_of_the_compressibility_of_a_reservoir_is_one_of_the_expected_integral() -> None:
+    """Ideal gases again, the reservoir with a measured kappa_T of one tenth: a tenth of kT ln(n_R/n), in squares with that of AT."""
+    density, kappa = 0.02, 1 / (0.02 * KT)
+    target = TargetDensity(0.0208, 0.0, 0.0196, 0.0, density, 0.0, 0.0, LJ.mass, ())
+    loaded = study(calibration={"compressibility": "measured"})
+    loaded = loaded.model_copy(update={"coupling": loaded.coupling.model_copy(update={"reservoir": "table"})})
+    pressures = Pressures(density * KT, 0.0, density * KT, 0.0, 10.0, kappa, 0.2 * kappa, kappa, 0.1 * kappa)
+    value, error = pressure_difference(loaded, pressures, density, target)
+    assert value == pytest.approx(KT * math.log(0.0208 / 0.0196), rel=0.02)
+    assert error == pytest.approx(KT * math.hypot(0.2 * math.log(1.04), 0.1 * math.log(0.98)))
 
 
 STRONG = {

@@ -23,8 +23,14 @@ TOTAL = "mu_ex"
 CURVATURE = 5.0
 """Change of d mu/d ln n with ln n, relative: that of dense liquids, generously."""
 WHERE = "density at a chemical potential"
+SIGNIFICANT = 2.0
+"""Standard errors by which a function must rise, or leave a target on one side, to be believed."""
 Point = tuple[float, float, float]
 """ln n, a residual that rises with ln n and shall be zero, and its error."""
+
+
+class DensityOutsideBracket(UserError):
+    """What the ends of a bracket say: the density lies elsewhere, or no density belongs to the target."""
 
 
 @dataclass(frozen=True)
@@ -152,8 +158,9 @@ def density_at_chemical_potential(
         most_evaluations: of the function.
 
     Raises:
-        UserError: mu has the same side of the target at both ends of the bracket, by more than two errors.
-        RunFailure: no end within ``most_evaluations``.
+        DensityOutsideBracket: mu does not rise over the bracket by more than two errors, or has the same side of the target at both
+            ends by more than two errors.
+        RunFailure: no end within ``most_evaluations``, or an evaluation is not finite.
     """
     if reference <= 0:
         raise UserError(f"the reference density is {reference:g}", WHERE, "Give molecules per cubic angstrom.")
@@ -161,8 +168,12 @@ def density_at_chemical_potential(
     kT = thermal_energy(temperature)
     search = _Search(function, lambda n, term: kT * math.log(n / reference) + term.value - target)
     low, high = (search(density) for density in bracket)
-    if low[1] > 2 * low[2] or high[1] < -2 * high[2]:
-        raise _outside(target, low, high, "mu")
+    if not high[1] - low[1] > SIGNIFICANT * math.hypot(low[2], high[2]):
+        values = _both_ends(bracket, [Term(point[1] + target, point[2]) for point in (low, high)])
+        remedy = "Give a wider bracket within one phase, or a more precise function."
+        raise DensityOutsideBracket(f"mu does not rise with the density: {values}", WHERE, remedy)
+    if low[1] > SIGNIFICANT * low[2] or high[1] < -SIGNIFICANT * high[2]:
+        raise _outside(target, bracket, low, high, "mu")
     return search.solve(tolerance, most_evaluations)
 
 
@@ -183,21 +194,21 @@ def density_at_excess(
         function, bracket, tolerance, most_evaluations: see :func:`density_at_chemical_potential`.
 
     Raises:
-        UserError: mu_ex is the same at both ends of the bracket within two errors, or does not pass the target between them.
-        RunFailure: no end within ``most_evaluations``.
+        DensityOutsideBracket: mu_ex is the same at both ends of the bracket within two errors, or does not pass the target between
+            them.
+        RunFailure: no end within ``most_evaluations``, or an evaluation is not finite.
     """
     _check_bracket(bracket)
     ends = [function(density) for density in bracket]
     rise = ends[1] - ends[0]
-    if not abs(rise.value) > 2 * rise.error:
-        values = ", ".join(f"{term.value:.5f} ± {term.error:.2g} eV at {density:.5g} /A3" for density, term in zip(bracket, ends))
+    if not abs(rise.value) > SIGNIFICANT * rise.error:
         remedy = "An ideal gas has no density that belongs to mu_ex; elsewhere give a wider bracket, or a more precise function."
-        raise UserError(f"mu_ex does not change with the density: {values}", WHERE, remedy)
+        raise DensityOutsideBracket(f"mu_ex does not change with the density: {_both_ends(bracket, ends)}", WHERE, remedy)
     sign = math.copysign(1.0, rise.value)
     search = _Search(function, lambda _, term: sign * (term.value - target))
     low, high = (search.add(density, term) for density, term in zip(bracket, ends))
-    if low[1] > 2 * low[2] or high[1] < -2 * high[2]:
-        raise _outside(target, low, high, "mu_ex", sign)
+    if low[1] > SIGNIFICANT * low[2] or high[1] < -SIGNIFICANT * high[2]:
+        raise _outside(target, bracket, low, high, "mu_ex", sign)
     found = search.solve(tolerance, most_evaluations)
     return replace(found, slope=sign * found.slope)
 
@@ -208,11 +219,14 @@ def _check_bracket(bracket: tuple[float, float]) -> None:
         raise UserError(f"the densities are {low:g} to {high:g}", WHERE, "Give positive numbers, the smaller first.")
 
 
-def _outside(target: float, low: Point, high: Point, name: str, sign: float = 1.0) -> UserError:
+def _both_ends(bracket: tuple[float, float], ends: list[Term]) -> str:
+    return ", ".join(f"{term.value:.5f} ± {term.error:.2g} eV at {density:.5g} /A3" for density, term in zip(bracket, ends))
+
+
+def _outside(target: float, bracket: tuple[float, float], low: Point, high: Point, name: str, sign: float = 1.0) -> UserError:
     ends = " to ".join(f"{sign * point[1] + target:.4f} eV" for point in (low, high))
-    densities = " to ".join(f"{math.exp(point[0]):.5g}" for point in (low, high))
-    what = f"{name} is {ends} between the densities {densities} /A3, the target {target:.4f} eV"
-    return UserError(what, WHERE, "Give a wider bracket.")
+    what = f"{name} is {ends} between the densities {bracket[0]:.5g} to {bracket[1]:.5g} /A3, the target {target:.4f} eV"
+    return DensityOutsideBracket(what, WHERE, "Give a wider bracket.")
 
 
 class _Search:
@@ -227,13 +241,18 @@ class _Search:
         return self.add(density, self.function(density))
 
     def add(self, density: float, term: Term) -> Point:
+        if not (math.isfinite(term.value) and math.isfinite(term.error)):
+            what = f"an evaluation at {density:.5g} /A3 is {term.value:g} ± {term.error:g} eV"
+            raise RunFailure(what, WHERE, "Give a function that is finite, with its error.")
         self.points.append((density, term.value, term.error))
         self.known.append((math.log(density), self.residual(density, term), max(term.error, 1e-12)))
         return self.known[-1]
 
     def solve(self, tolerance: float, most_evaluations: int) -> DensitySolution:
-        """From both ends of the bracket, which are the first two evaluations."""
+        """From both ends of the bracket, which are the first two evaluations and between which the residual rises."""
         known, lower, upper = self.known, self.known[0], self.known[1]
+        least, most = lower[0], upper[0]
+        found = ""
         while len(known) < most_evaluations:
             last = self(math.exp(_crossing(known, lower, upper)))
             if last[1] < 0:
@@ -241,10 +260,14 @@ class _Search:
             else:
                 upper = min(upper, last)
             slope, root, error = _line(known)
+            if not least - error <= root <= most + error:
+                found = "; the line through them passes the target outside the bracket by more than its error"
+                continue
+            found = ""
             if abs(root - last[0]) <= max(tolerance, error) and abs(last[1]) <= max(tolerance * slope, 3 * last[2]):
                 return DensitySolution(math.exp(root), math.exp(root) * error, slope, tuple(self.points))
         remedy = "Give a narrower bracket, or a more precise function."
-        raise RunFailure(f"no density after {most_evaluations} evaluations", WHERE, remedy)
+        raise RunFailure(f"no density after {most_evaluations} evaluations{found}", WHERE, remedy)
 
 
 def _crossing(known: list[Point], lower: Point, upper: Point) -> float:
@@ -267,8 +290,11 @@ def _line(known: list[Point]) -> tuple[float, float, float]:
     design = np.column_stack([np.ones(len(x)), x - middle]) / error[:, None]
     covariance = np.linalg.inv(design.T @ design)
     offset, slope = covariance @ design.T @ (y / error)
-    if slope <= 0:  # points closer to each other than their noise: the ends of the bracket know better
-        first, last = known[0], known[1]
-        slope = max((last[1] - first[1]) / (last[0] - first[0]), 1e-12)
-    gradient = np.array([-1.0 / slope, offset / slope**2])
-    return float(slope), middle - float(offset / slope), float(math.sqrt(gradient @ covariance @ gradient))
+    slope_error, correlation = math.sqrt(covariance[1, 1]), covariance[0, 1]
+    if not slope > SIGNIFICANT * slope_error:
+        # Points closer to each other than their noise: the ends of the bracket, between which it rises, know better.
+        (start, low, low_error), (end, high, high_error) = known[:2]
+        slope, slope_error, correlation = (high - low) / (end - start), math.hypot(low_error, high_error) / (end - start), 0.0
+    ratio = offset / slope
+    variance = covariance[0, 0] - 2 * ratio * correlation + (ratio * slope_error) ** 2
+    return float(slope), middle - float(ratio), math.sqrt(max(float(variance), 0.0)) / float(slope)

@@ -40,7 +40,9 @@ def insertion_free_energy(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> WidomEstimate | StagedEstimate:
-    """mu_ex of one molecule of a species among the molecules of a state, at their density and temperature.
+    """mu_ex of one molecule of a species among the molecules of a state, at their temperature.
+
+    Of a pure liquid of N molecules it is mu_ex at the density (N + 1/2)/V, by either method: the step from N to N + 1 at fixed V.
 
     Args:
         state: relaxed configuration of rigid molecules or single atoms.

@@ -5,7 +5,8 @@ orientation would have with the N others,
 
     mu_ex = -kT ln < exp(-dU/kT) >
 
-relative to the ideal gas of the same molecules at the same density and temperature.
+relative to the ideal gas of the same molecules at the same density and temperature. In a finite box at fixed V this is the step from
+N to N + 1, whose density is (N + 1/2)/V in a liquid.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ smooth, and a few Gauss-Legendre points, which never touch the end, suffice.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -129,8 +130,7 @@ def kirkwood(
         n_weights, power: see :func:`weight_grid`.
         sample: steps between samples.
         rigid: distances of rigid species, see :func:`halocline.dynamics.nvt.rigid_lengths`.
-        folder: where each run leaves its averages and its end; those of the same settings and start are read back. It belongs to one
-            pair of potentials.
+        folder: where each run leaves its averages and its end; those of the same settings, potentials and start are read back.
 
     Raises:
         RunFailure: a run blew up, or gave no error; finished runs are kept.
@@ -139,9 +139,12 @@ def kirkwood(
     rows: list[FloatArray] = []
     last: State | None = None
     numbers = [temperature, timestep, friction, steps, n_weights, power, discard, sample, seed]
-    digest = hash_data([numbers, state.positions, state.cell, {name: repr(lengths) for name, lengths in (rigid or {}).items()}])
     for part in (fine, coarse):
         part.bind(state.topology, state.cell)
+    lengths = {name: repr(item) for name, item in (rigid or {}).items()}
+    digest = hash_data(
+        [numbers, state.positions, state.velocities, state.cell, lengths, [_identity(part, state) for part in (fine, coarse)]]
+    )
     with (progress or Silent()).task("Kirkwood integration", n_weights * steps) as bar:
         for k, w in reversed(list(enumerate(weights))):
             path = None if folder is None else folder / f"kirkwood-{k:02d}.npz"
@@ -159,6 +162,17 @@ def kirkwood(
             last = state if last is None else last
     assert last is not None
     return _result(rows[::-1], weights, quadrature, last, power)
+
+
+def _identity(potential: Potential, state: State) -> list[object]:
+    """What tells potentials of any kind apart: the class, and what it does to the starting configuration, to six digits.
+
+    Values rather than parameters, which not every potential can name; rounded, since threads add in any order. At worst a run is repeated.
+    """
+    found = potential.evaluate(state.positions)
+    potential.reset()
+    size = math.sqrt(float((found.forces**2).sum()))
+    return [type(potential).__name__, f"{found.energy:.6g}", f"{size:.6g}"]
 
 
 def _result(rows: list[FloatArray], weights: FloatArray, quadrature: FloatArray, last: State, power: int) -> KirkwoodResult:

@@ -1,7 +1,7 @@
 """Excess chemical potentials of molecules that do not fit by chance: grown in stages, cores first, then charges.
 
 Each window is a canonical run of N molecules and one tagged molecule at one coupling; the free energy from the ghost to the
-ordinary molecule is mu_ex at the density of N + 1 molecules.
+ordinary molecule is mu_ex at the density (N + 1/2)/V, like that of Widom's insertion into N molecules.
 """
 
 from __future__ import annotations

@@ -88,16 +88,20 @@ def pressure_difference(study: Study, pressures: Pressures, density: float, targ
     """(P_AT - P_reservoir)/n and its error, eV.
 
     Where AT shall have another density than the box, both pressures are taken there, P(n') = P(n) + ln(n'/n)/kappa_T; kappa_T is
-    that of the bulk runs (the stated one where the run was too short to measure it), or 1/(n kT) for tracers. n is then the mean of both
-    densities.
+    that of the bulk runs (the stated one of AT where the run was too short to measure it), or 1/(n kT) for tracers. n is then the mean
+    of both densities.
 
     Args:
         density: of the box, molecules/Å^3.
+
+    Raises:
+        RunFailure: see :func:`require_compressibilities`.
     """
     error = math.hypot(pressures.atomistic_error, pressures.reservoir_error) / density
     difference = pressures.atomistic - pressures.reservoir
     if target is None:
         return difference / density, error
+    require_compressibilities(study, pressures)
     kappa, kappa_error = pressures.compressibility, pressures.compressibility_error
     stated = study.calibration.compressibility
     if stated != "measured" and not kappa_error < LARGEST_UNCERTAINTY * kappa:
@@ -107,6 +111,30 @@ def pressure_difference(study: Study, pressures: Pressures, density: float, targ
     error = math.hypot(error, denser * kappa_error / kappa / density)
     if study.coupling.reservoir == "tracer":
         difference -= (target.reservoir - density) * thermal_energy(study.system.temperature)
-    elif pressures.reservoir_compressibility > 0:
-        difference -= math.log(target.reservoir / density) / pressures.reservoir_compressibility
+    else:
+        kappa, kappa_error = pressures.reservoir_compressibility, pressures.reservoir_compressibility_error
+        denser = math.log(target.reservoir / density) / kappa
+        difference -= denser
+        error = math.hypot(error, denser * kappa_error / kappa / density)
     return 2 * difference / (target.density + target.reservoir), error
+
+
+def require_compressibilities(study: Study, pressures: Pressures) -> None:
+    """Refuse bulk runs that do not say how the pressures change where AT has another density than the box.
+
+    Raises:
+        RunFailure: a compressibility is not known: of a reservoir that interacts, which nobody states, or of AT where
+            ``calibration.compressibility`` is to be measured.
+    """
+    known = []
+    if study.calibration.compressibility == "measured":
+        known.append(("liquid", pressures.compressibility, pressures.compressibility_error))
+    if study.coupling.reservoir != "tracer":
+        known.append(("reservoir", pressures.reservoir_compressibility, pressures.reservoir_compressibility_error))
+    for name, kappa, error in known:
+        if not (kappa > 0 and error < LARGEST_UNCERTAINTY * kappa):
+            raise RunFailure(
+                f"the compressibility of the {name} is {kappa:.3g} ± {error:.2g} A3/eV, too uncertain for its pressure at another density",
+                "bulk run of the calibration",
+                "Lengthen calibration.bulk.",
+            )

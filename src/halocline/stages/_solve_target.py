@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from halocline.adress.chemical_potential import Term, density_at_excess
+from halocline.adress.chemical_potential import DensityOutsideBracket, Term, density_at_excess
 from halocline.adress.regions import Regions
 from halocline.adress.target_profile import target_profile
 from halocline.adress.thermodynamic_force import ThermodynamicForce
@@ -78,7 +78,7 @@ def solve_target(
     bracket = ((1 - BRACKET) * box, (1 + BRACKET) * box)
     try:
         solution = density_at_excess(wanted, excess, bracket, SHARE * study.calibration.tolerance)
-    except UserError as error:
+    except DensityOutsideBracket as error:  # what an evaluation itself refuses has its own remedy
         remedy = f"Choose system.density within {BRACKET:.0%} of the density that has this mu_ex, or lengthen calibration.insertion."
         raise UserError(error.what, WHERE, remedy) from error
     if not solution.error <= study.calibration.tolerance * solution.density:
@@ -163,12 +163,16 @@ def excess_at(study: Study, density: float, seed: int, folder: Path, progress: P
 
 
 def cube_of(study: Study, density: float) -> Study:
-    """The study with a cube of bulk liquid that is just wide enough for the cut-off; a grown molecule counts in its density."""
+    """The study with a cube of bulk liquid that is just wide enough for the cut-off, with (N + 1/2)/V at this density.
+
+    mu_ex by either method is F_ex(N + 1) - F_ex(N) at fixed V, a slope between N and N + 1: in a liquid it belongs to half a molecule
+    more than the cube holds. What fluctuations change about that is in docs/theory/chemical-potential.md.
+    """
     molecule = species_of(study)[0]
     geometry = np.array(molecule.geometry) - molecule.masses @ np.array(molecule.geometry) / molecule.mass
     edge = 2 * study.force_field.cutoff + 4 * float(np.linalg.norm(geometry, axis=1).max()) + 2.0
     count = max(FEWEST, math.ceil(density * edge**3))
-    present = density if fits_by_chance(molecule) else density * count / (count + 1)
+    present = density * count / (count + 0.5)
     changes = {"molecules": {molecule.name: count}, "density": present * molecule.mass, "cube": True}
     return study.model_copy(update={"system": study.system.model_copy(update=changes)})
 

@@ -32,16 +32,16 @@ from halocline.stages._assembly import (
     write_open_start,
 )
 from halocline.stages._bulk_runs import LARGEST_UNCERTAINTY, TENSION_REMEDY, Pressures, bulk_runs, tension_warning
-from halocline.stages._calibration_result import calibration_result
+from halocline.stages._calibration_result import calibration_result, is_pressure_balance
 from halocline.stages._classical import is_ideal, species_of, step_seconds
 from halocline.stages._compensation import FILE as COMPENSATION
 from halocline.stages._compensation import LENGTH as COMPENSATION_WINDOWS
 from halocline.stages._compensation import balance, integrate_compensation, is_compensated, measure_compensation
 from halocline.stages._compensation import figure as compensation_figure
 from halocline.stages._compensation import numbers as compensation_numbers
-from halocline.stages._first_force import check_start, empty_force, first_force, followed_species
+from halocline.stages._first_force import check_start, empty_force, first_force, followed_species, require_compressibilities
 from halocline.stages._solve_target import solve_target, target_seconds
-from halocline.stages._target_density import TargetDensity, has_target
+from halocline.stages._target_density import has_target
 from halocline.stages.base import Context, Cost, Stage
 from halocline.state import State
 
@@ -68,22 +68,25 @@ class CalibrateStage(Stage):
         Raises:
             UserError: regions that do not fit, a transition layer thinner than the reach of the atomistic model, a start whose
                 table does not fit, or overlapping molecules.
-            RunFailure: a run blew up, or a density is not known well enough; finished windows are kept.
+            RunFailure: a run blew up, or a compressibility or a density is not known well enough; finished windows are kept.
         """
         study = context.study
         regions = regions_of(study, fine_of(context).interaction_range)
         check_start(study)
         pressures, start = bulk_runs(context)
-        target = None
+        settings, target = settings_of(study, pressures), None
         if has_target(study):
+            if study.calibration.start == "pressure" or is_pressure_balance(study):
+                require_compressibilities(study, pressures)
             target = solve_target(study, start, regions, empty_force(study, regions), context.folder, context.progress)
+            settings = dataclasses.replace(settings, density=target.density)
         force, origin = first_force(study, regions, start, pressures, target)
         first = force.tables.copy()
         may_overlap = is_compensated(study) or (study.is_classical and all(is_ideal(molecule) for molecule in species_of(study)))
         if is_compensated(study):
             start = _compensate(context, start, force)
         build = functools.partial(build_window, dataclasses.replace(context, progress=Silent()))
-        arguments = (settings_of(study, pressures, target), context.folder, context.progress, make_executor(study.execute), may_overlap)
+        arguments = (settings, context.folder, context.progress, make_executor(study.execute), may_overlap)
         outcome = calibrate(build, start, regions, force, *arguments)
         details = {
             "converged": outcome.converged,
@@ -146,7 +149,7 @@ def build_window(context: Context, task: WindowTask, hooks: list[Hook]) -> Simul
     return open_simulation(context, task.start, task.inside, task.force, seed, every, task.discard)
 
 
-def settings_of(study: Study, pressures: Pressures, target: TargetDensity | None = None) -> CalibrationSettings:
+def settings_of(study: Study, pressures: Pressures) -> CalibrationSettings:
     """As the study says, with the measured compressibility where it asks for that.
 
     Raises:
@@ -177,5 +180,4 @@ def settings_of(study: Study, pressures: Pressures, target: TargetDensity | None
         steps_of(study, study.dynamics.heating_time),
         followed_species(study),
         section.border,
-        None if target is None else target.density,
     )
