@@ -89,7 +89,8 @@ def row_of(variant: str, found: Border) -> tuple[str, ...]:
 
 
 def main() -> None:
-    arguments = parse_arguments(__doc__.split("\n")[0], run=("folder of the runs; a temporary one by default", Path), only=("names of rows, with ; between", str))
+    options = {"run": ("folder of the runs; a temporary one by default", Path), "only": ("names of rows, with ; between", str)}
+    arguments = parse_arguments(__doc__.split("\n")[0], **options)
     preset = "tiny" if arguments.quick else None
     rows, figures = [], {}
     with tempfile.TemporaryDirectory() as name:
