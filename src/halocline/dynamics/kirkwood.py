@@ -46,7 +46,6 @@ class KirkwoodResult:
     """Free-energy difference of two potentials at one density.
 
     Attributes:
-        power: of w = s^power.
         free_energy: DF/N, eV: f_ex of the fine potential when the coarse one is an ideal gas.
         weights: (n,) w of the runs. quadrature: (n,) their shares of the integral over w.
         integrand, integrand_errors: (n,) < V_AT - V_CG >_w / N, eV.
