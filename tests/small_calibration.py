@@ -8,20 +8,23 @@ import numpy as np
 from brute_force import lattice_fluid
 
 from halocline.adress.coupling.subtractive import SubtractiveCoupling
+from halocline.adress.density_response import DensityResponse
 from halocline.adress.regions import Slab
 from halocline.adress.thermodynamic_force import ThermodynamicForce
 from halocline.dynamics.calibration_runs import WindowTask
 from halocline.dynamics.calibration_windows import CalibrationSettings
 from halocline.dynamics.simulation import Hook, Simulation, Thermostat
 from halocline.potentials.base import Zero
+from halocline.units import thermal_energy
 
+RESPONSE = DensityResponse(70.0, 70.0, thermal_energy(300.0))
 REGIONS = Slab(16.0, 4.0, 6.0, 0.0, 32.0)
 START = lattice_fluid((8, 3, 3), 4.0, seed=1)
 
 
 def settings(**changes) -> CalibrationSettings:
     values = {"steps": 200, "discard": 0.25, "iterations": 2, "tolerance": 0.03, "smoothing": 1.0, "damping": 0.2}
-    return CalibrationSettings(**{**values, "compressibility": 70.0, "sample": 5, "checkpoint": 20, **changes})
+    return CalibrationSettings(**{**values, "response": RESPONSE, "sample": 5, "checkpoint": 20, **changes})
 
 
 def zero_force() -> ThermodynamicForce:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from halocline.adress.density_profile import density_gradient, smooth_density
+from halocline.adress.density_response import DensityResponse
 from halocline.adress.regions import Slab, Sphere
-from halocline.adress.thermodynamic_force import ThermodynamicForce
+from halocline.adress.thermodynamic_force import ThermodynamicForce, update_prefactor
 
 CELL = np.diag([40.0, 40.0, 40.0])
 SPHERE = Sphere((20.0, 20.0, 20.0), 6.0, 5.0, 0.0, (40.0, 40.0, 40.0))
@@ -78,10 +79,10 @@ def test_mirrored_ends_follow_the_geometry():
 
 def test_update_of_a_sphere_leaves_constant_density_and_the_outside_alone():
     force, volumes = sphere_force(width=0.5, window=(6.0, 14.0))
-    force.update(np.full((1, len(volumes)), 0.03), np.array([0.03]), 72.5, 1.0, 1.0, volumes, SPHERE.mirrored)
+    force.update(np.full((1, len(volumes)), 0.03), update_prefactor(0.03, 72.5), 1.0, 1.0, volumes, SPHERE.mirrored)
     np.testing.assert_allclose(force.tables, 0.0, atol=1e-13)
     noise = np.random.default_rng(1).uniform(0.02, 0.04, (1, len(volumes)))
-    force.update(noise, np.array([0.03]), 72.5, 1.0, 1.0, volumes, SPHERE.mirrored)
+    force.update(noise, update_prefactor(0.03, 72.5), 1.0, 1.0, volumes, SPHERE.mirrored)
     assert np.all(force.tables[0, ~force.in_window()] == 0.0)
     assert np.abs(force.tables).max() > 0.0
 
@@ -107,7 +108,7 @@ def radial_fixed_point(damping: float, updates: int) -> tuple[list[float], Therm
         weight = np.exp(-(np.exp(-((force.centres - 9.0) ** 2) / 2) + force.energy(force.centres)) / thermal)
         density = target * weight * volumes.sum() / (weight * volumes).sum()
         deviations.append(float(np.abs(density / target - 1.0).max()))
-        force.update(density[None], np.array([target]), 1.0 / (target * thermal), damping, 0.0, volumes, SPHERE.mirrored)
+        force.update(density[None], update_prefactor(target, 1.0 / (target * thermal)), damping, 0.0, volumes, SPHERE.mirrored)
     return deviations, force
 
 
@@ -134,7 +135,7 @@ def test_integral_in_a_sphere_carries_the_pressure_difference():
     for _ in range(60):
         weight = np.exp(-(external + force.energy(force.centres)) / thermal)
         density = target * weight * volumes.sum() / (weight * volumes).sum()
-        force.update(density[None], np.array([target]), 1.0 / (target * thermal), 0.8, 0.0, volumes, SPHERE.mirrored)
+        force.update(density[None], update_prefactor(target, 1.0 / (target * thermal)), 0.8, 0.0, volumes, SPHERE.mirrored)
     assert force.inward_integral()[0] == pytest.approx(-step, rel=0.01)
     assert np.abs(density / target - 1).max() < 0.01
 
@@ -142,13 +143,13 @@ def test_integral_in_a_sphere_carries_the_pressure_difference():
 def test_each_species_follows_its_own_density():
     force, volumes = sphere_force(("heavy", "light"), 0.2)
     thermal, targets = 1.5, np.array([0.2, 0.01])
+    # An ideal gas of density n has kappa_T = 1/(n kT), and no species knows of the other.
+    kappa = 1.0 / (targets.sum() * thermal)
+    stiffness = DensityResponse(kappa, kappa, thermal).stiffness(targets, SPHERE, force.centres)
     humps = np.stack([np.exp(-((force.centres - 9.0) ** 2) / 2), -0.5 * np.exp(-((force.centres - 11.0) ** 2) / 2)])
     for _ in range(60):
         energies = np.array([force.energy(force.centres, kind) for kind in range(2)])
         weight = np.exp(-(humps + energies) / thermal)
         density = targets[:, None] * weight * volumes.sum() / (weight @ volumes)[:, None]
-        # The prefactor holds the target of each species: an ideal gas of n0 has kappa_T = 1/(n0 kT).
-        scaled = ThermodynamicForce(force.species, force.length, force.width, force.window)
-        scaled.update(density, targets, 1.0, 1.0, 0.0, volumes, SPHERE.mirrored)
-        force.tables = force.tables + 0.8 * thermal * targets[:, None] * scaled.tables
+        force.update(density - targets[:, None], stiffness, 0.8, 0.0, volumes, SPHERE.mirrored)
     np.testing.assert_allclose(density, np.broadcast_to(targets[:, None], density.shape), rtol=5e-3)

@@ -10,7 +10,7 @@ from halocline.adress.coupling.abrupt import AbruptCoupling
 from halocline.adress.coupling.force_interpolation import ForceInterpolationCoupling
 from halocline.adress.coupling.hamiltonian import HamiltonianCoupling
 from halocline.adress.regions import MovingSphere, Regions, Slab, Sphere
-from halocline.adress.thermodynamic_force import ThermodynamicForce
+from halocline.adress.thermodynamic_force import ThermodynamicForce, update_prefactor
 from halocline.dynamics.simulation import Simulation, Thermostat
 from halocline.state import State
 from halocline.units import ACCELERATION
@@ -179,7 +179,7 @@ def test_update_of_the_thermodynamic_force_is_that_of_plain_loops():
     force = ThermodynamicForce(("argon",), 5.0, 0.5, (1.6, 4.4))
     first, profile = np.linspace(0.1, -0.2, 10), 0.5 + 0.1 * np.sin(np.arange(10.0))
     force.tables = first[None]
-    force.update(profile[None], np.array([0.5]), 2.0, 0.3)
+    force.update(profile[None], update_prefactor(0.5, 2.0), 0.3)
     expected = first.copy()
     for i in range(10):
         before, after = profile[max(i - 1, 0)], profile[min(i + 1, 9)]

@@ -78,7 +78,7 @@ def test_water_prefactor():
 def test_constant_density_changes_nothing():
     force = force_with(np.arange(10.0))
     before = force.tables.copy()
-    force.update(np.full((1, 10), 0.7), np.array([1.0]), 1.0, 1.0, smoothing=1.5)
+    force.update(np.full((1, 10), 0.7), 1.0, 1.0, smoothing=1.5)
     np.testing.assert_allclose(force.tables, before, atol=1e-14)
 
 
@@ -87,7 +87,7 @@ def test_update_vector_of_mrmd():
     values = np.arange(10.0)
     np.testing.assert_allclose(values - density_gradient(values, 1.0, mirror=False), values - 1.0)
     force = force_with(values)
-    force.update(values[None], np.array([1.0]), 1.0, 1.0)
+    force.update(values[None], 1.0, 1.0)
     expected = values.copy()
     expected[1:4] -= 1.0  # the window (0.51, 4.49) holds the centres of bins 1 to 3
     np.testing.assert_allclose(force.tables[0], expected)
@@ -95,7 +95,7 @@ def test_update_vector_of_mrmd():
 
 def test_update_leaves_everything_outside_the_window():
     force = force_with(np.zeros(20), window=(3.0, 6.0))
-    force.update(np.random.default_rng(2).uniform(0.5, 1.5, (1, 20)), np.array([1.0]), 1.0, 0.2, smoothing=1.0)
+    force.update(np.random.default_rng(2).uniform(0.5, 1.5, (1, 20)), 1.0, 0.2, smoothing=1.0)
     assert np.all(force.tables[0, ~force.in_window()] == 0.0)
     assert np.any(force.tables[0, force.in_window()] != 0.0)
 
@@ -103,7 +103,7 @@ def test_update_leaves_everything_outside_the_window():
 def test_a_denser_reservoir_is_pushed_outwards():
     force = force_with(np.zeros(20), window=(3.0, 6.0))
     density = np.where(force.centres > 4.5, 1.2, 1.0)[None]
-    force.update(density, np.array([1.0]), 1.0, 0.1, smoothing=0.5)
+    force.update(density, 1.0, 0.1, smoothing=0.5)
     # dn/dd > 0 at the border: the force must point to smaller density, that is inwards (negative), into AT.
     assert force.force(np.array([4.5]))[0] < 0
     assert force.inward_integral()[0] > 0
@@ -118,7 +118,7 @@ def fixed_point(damping: float, updates: int) -> tuple[list[float], Thermodynami
         weight = np.exp(-(np.exp(-(force.centres**2) / 2) + force.energy(force.centres)) / thermal)
         density = target * weight / weight.mean()
         deviations.append(float(np.abs(density / target - 1.0).max()))
-        force.update(density[None], np.array([target]), 1.0 / (target * thermal), damping)
+        force.update(density[None], update_prefactor(target, 1.0 / (target * thermal)), damping)
     return deviations, force
 
 

@@ -5,6 +5,7 @@ import pytest
 from brute_force import lattice_fluid
 
 from halocline.adress.coupling.subtractive import SubtractiveCoupling
+from halocline.adress.density_response import DensityResponse
 from halocline.adress.regions import Slab
 from halocline.adress.target_profile import target_profile
 from halocline.adress.thermodynamic_force import ThermodynamicForce
@@ -29,7 +30,9 @@ def test_force_of_an_ideal_gas_that_is_denser_in_at_integrates_to_kt_ln_of_the_r
     """From no force at all to kT ln(n_AT/n_reservoir), where the reservoir has what the closed box leaves to it."""
     kT, density = thermal_energy(300.0), START.topology.n_molecules / START.volume
     force = ThermodynamicForce(("argon",), REGIONS.reach, 0.5, (REGIONS.atomistic, 12.0))
-    settings = CalibrationSettings(6000, 0.2, 12, 0.01, 0.5, 0.6, 1 / (density * kT), 10, 10**6, density=1.08 * density)
+    settings = CalibrationSettings(
+        6000, 0.2, 12, 0.01, 0.5, 0.6, DensityResponse(1 / (density * kT), 1 / (density * kT), kT), 10, 10**6, density=1.08 * density
+    )
     found = calibrate(build, START, REGIONS, force, settings, tmp_path, may_overlap=True)
     volumes = REGIONS.shell_volumes(force.edges, START.cell)
     target = target_profile(1.08 * density, density, REGIONS, force.centres, 12.0, volumes, START.volume)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from halocline.adress.coupling.subtractive import SubtractiveCoupling
+from halocline.adress.density_response import DensityResponse
 from halocline.adress.regions import Slab
 from halocline.adress.thermodynamic_force import ThermodynamicForce
 from halocline.dynamics.calibration import calibrate
@@ -46,7 +47,7 @@ def simulation(task: WindowTask, hooks: list[Hook]) -> Simulation:
 def test_identical_potentials_need_no_force_and_make_no_heat(tmp_path: Path) -> None:
     regions = Slab(0.5 * EDGES[0], 10.0, CUTOFF + 1.0, 0.5, EDGES[0])
     force = ThermodynamicForce(("lj",), regions.reach, 0.5, (10.0, regions.outer + 4.0))
-    settings = CalibrationSettings(12000, 0.3, 6, 0.01, 1.0, 0.2, 850.0, 10, 100_000)
+    settings = CalibrationSettings(12000, 0.3, 6, 0.01, 1.0, 0.2, DensityResponse(850.0, 850.0, thermal_energy(TEMPERATURE)), 10, 100_000)
     outcome = calibrate(simulation, fluid(), regions, force, settings, tmp_path)
     # A few per cent of kT is what the noise of six windows leaves in the table.
     assert abs(outcome.integral[0]) < 0.1 * thermal_energy(TEMPERATURE)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import expm
 
+from halocline.adress.regions import BoolArray
 from halocline.topology import FloatArray
 
 
@@ -53,3 +54,22 @@ def smooth_density(density: FloatArray, volumes: FloatArray, width: float, sigma
     rates = np.divide(exchange, volumes[:, None], out=np.zeros_like(exchange), where=volumes[:, None] > 0)
     kernel = expm(0.5 * (sigma / width) ** 2 * rates)
     return density @ kernel.T
+
+
+def level_ends(density: FloatArray, volumes: FloatArray, window: BoolArray) -> FloatArray:
+    """(..., n_bins) density with the mean of all shells before a window in each of them, and likewise after it.
+
+    No force acts there, so that none of its updates can follow anything but these means; single shells only add their noise.
+
+    Args:
+        density: (..., n_bins) values.
+        volumes: (n_bins,) of the shells; ends without volume keep their values.
+        window: (n_bins,) one run of shells.
+    """
+    result = density.copy()
+    inside = np.flatnonzero(window)
+    for end in (slice(0, inside[0]), slice(inside[-1] + 1, None)):
+        weights = volumes[end]
+        if weights.sum() > 0:
+            result[..., end] = (density[..., end] @ weights / weights.sum())[..., None]
+    return result

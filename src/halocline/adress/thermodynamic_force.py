@@ -1,8 +1,10 @@
 """Thermodynamic force: a table of force against distance that makes the density flat.
 
-Update rule (Phys. Rev. Lett. 108, 170602 (2012)), number density n, target n0, isothermal compressibility kappa_T:
+Update rule, with the excess dn_j of the density of species j over its target and its cost M (:mod:`~halocline.adress.density_response`):
 
-    F(d) <- F(d) - c / (n0^2 kappa_T) dn/dd
+    F_i(d) <- F_i(d) - c d/dd sum_j M_ij(d) dn_j(d)
+
+For one species and the same M = 1/(n0^2 kappa_T) everywhere this is the rule of Phys. Rev. Lett. 108, 170602 (2012).
 
 Its integral is a pressure difference per molecule, (P_AT - P_reservoir)/n0 counted towards AT, and not a chemical potential.
 """
@@ -126,30 +128,28 @@ class ThermodynamicForce:
 
     def update(
         self,
-        profile: FloatArray,
-        density: FloatArray,
-        compressibility: float,
+        excess: FloatArray,
+        stiffness: FloatArray | float,
         damping: float,
         smoothing: float = 0.0,
         volumes: FloatArray | None = None,
         mirror: bool | tuple[bool, bool] = True,
     ) -> None:
-        """One iteration: subtract the scaled gradient of the smoothed profile inside the window.
+        """One iteration: subtract the gradient of what the smoothed excess of the density costs, inside the window.
 
         Args:
-            profile: (n_species, n_bins) number density against distance, both sides of a slab averaged, molecules/Å^3.
-            density: (n_species,) target densities n0.
-            compressibility: kappa_T, Å^3/eV.
+            excess: (n_species, n_bins) number density less its target, both sides of a slab averaged, molecules/Å^3.
+            stiffness: (n_species, n_species, n_bins) d mu_i/d n_j, or one number for a single species, eV Å^3.
             damping: the fraction c.
             smoothing: standard deviation of the Gaussian, Å.
             volumes: (n_bins,) of the shells; equal ones, those of a slab, if not given.
             mirror: whether the profile continues symmetrically beyond its inner and outer end.
         """
         shells = np.ones(len(self.centres)) if volumes is None else volumes
-        smooth = smooth_density(profile, shells, self.width, smoothing)
-        gradient = np.where(self.in_window(), density_gradient(smooth, self.width, mirror), 0.0)
-        scale = np.array([update_prefactor(float(value), compressibility) for value in np.atleast_1d(density)])
-        self.tables = self.tables - damping * scale[:, None] * gradient
+        smooth = smooth_density(excess, shells, self.width, smoothing)
+        cost = np.einsum("ijb,jb->ib", stiffness, smooth) if isinstance(stiffness, np.ndarray) else stiffness * smooth
+        gradient = np.where(self.in_window(), density_gradient(cost, self.width, mirror), 0.0)
+        self.tables = self.tables - damping * gradient
 
     def warm_start(self, inward_integral: FloatArray, start: float, stop: float) -> None:
         """Constant force between two distances with the given integral towards AT.

@@ -1,6 +1,6 @@
 """Calibration of the thermodynamic force: windows of open dynamics, each judged and, if need be, followed by an update.
 
-The i-th update uses the fraction c_i = c0/(1 + i/4) of the full one, so that the tables settle instead of following the noise of
+The i-th update uses the fraction c_i = c0/(1 + i c0) of the full one, so that the tables settle instead of following the noise of
 the density. When to update, to lengthen and to stop is decided in :mod:`halocline.dynamics.calibration_windows`.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from halocline.adress.regions import BoolArray, Regions
 from halocline.adress.target_profile import target_profile
-from halocline.adress.thermodynamic_force import ThermodynamicForce, update_prefactor
+from halocline.adress.thermodynamic_force import ThermodynamicForce
 from halocline.dynamics.calibration_runs import Builder, WindowEnd, WindowTask, end_path, remove_window, run_replicas
 from halocline.dynamics.calibration_windows import (
     LIMITED,
@@ -112,7 +112,7 @@ def calibrate(
     converged = has_converged(windows, settings.tolerance)
     used = windows[-STREAK:] if converged else _last(windows)
     result = force.copy(np.mean([window.tables if converged else window.updated for window in used], axis=0))
-    integral, integral_error = _integral(result, used, density, settings)
+    integral, integral_error = _integral(result, regions, used, density, settings)
     limited = not converged and is_limited_by_noise(windows, settings.tolerance)
     return Calibration(result, windows, converged, limited, ends[0].state(start), ends[0].inside, integral, integral_error)
 
@@ -157,12 +157,15 @@ def _last(windows: Sequence[Window]) -> list[Window]:
 
 
 def _integral(
-    force: ThermodynamicForce, used: Sequence[Window], density: FloatArray, settings: CalibrationSettings
+    force: ThermodynamicForce, regions: Regions, used: Sequence[Window], density: FloatArray, settings: CalibrationSettings
 ) -> tuple[FloatArray, FloatArray]:
     """INT F_in dx of the averaged tables, and its error: what the density difference between AT and reservoir leaves open."""
-    errors = np.array([np.array(window.block_errors)[:, [0, -1]] for window in used])
-    scale = np.array([update_prefactor(float(value), settings.compressibility) * value for value in density])
-    statistical = scale * np.sqrt((errors**2).sum(axis=(0, 2))) / len(used)
+    errors = np.array([np.array(window.block_errors)[:, [0, -1]] for window in used]) * density[:, None]
+    cost = settings.response.stiffness(density, regions, force.centres)[:, :, [0, -1]]
+    with np.errstate(invalid="ignore"):
+        # An unknown error of a species that costs nothing does not matter.
+        parts = np.where(cost == 0.0, 0.0, errors[:, None] * cost)
+    statistical = np.sqrt((parts**2).sum(axis=(0, 2, 3))) / len(used)
     spread = np.std([window.integral for window in used], axis=0)
     return force.inward_integral(), np.sqrt(statistical**2 + spread**2)
 

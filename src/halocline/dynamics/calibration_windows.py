@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from halocline.adress.density_profile import level_ends
+from halocline.adress.density_response import DensityResponse
 from halocline.adress.regions import BoolArray, Regions
 from halocline.adress.thermodynamic_force import ThermodynamicForce
 from halocline.dynamics.statistics import mean_and_error_of_runs
@@ -37,6 +39,7 @@ class CalibrationSettings:
     """How to iterate; steps, sample, checkpoint and heating_steps are numbers of time steps, other quantities as in the study file.
 
     Attributes:
+        response: what a change of the density costs, which scales the updates.
         iterations: budget, in windows of the first length; a doubled window takes two of them.
         replicas: independent runs per window.
         border: outermost part of Δ that is not judged, Å.
@@ -50,7 +53,7 @@ class CalibrationSettings:
     tolerance: float
     smoothing: float
     damping: float
-    compressibility: float
+    response: DensityResponse
     sample: int
     checkpoint: int
     replicas: int = 1
@@ -61,8 +64,8 @@ class CalibrationSettings:
     density: float | None = None
 
     def fraction(self, update: int) -> float:
-        """c_i of the i-th update."""
-        return self.damping / (1.0 + update / 4.0)
+        """c_i of the i-th update: all windows since the first update weigh the same, and the first table as much as 1/c0 - 1 of them."""
+        return self.damping / (1.0 + update * self.damping)
 
 
 @dataclass(frozen=True)
@@ -193,10 +196,11 @@ def judge(
         return _with(window, AGREES)
     if window.limited_by_noise(settings.tolerance):
         return _with(window, LIMITED)
-    profile = np.array(window.density) * density[:, None]
+    excess = (np.array(window.density) - 1.0) * density[:, None]
+    excess = level_ends(excess, volumes, force.in_window())
+    stiffness = settings.response.stiffness(density, regions, force.centres)
     after = force.copy()
-    fraction = settings.fraction(updates)
-    after.update(profile, density, settings.compressibility, fraction, settings.smoothing, volumes, regions.mirrored)
+    after.update(excess, stiffness, settings.fraction(updates), settings.smoothing, volumes, regions.mirrored)
     return _with(window, UPDATED, after)
 
 

@@ -7,6 +7,7 @@ import functools
 import math
 
 from halocline.adress.coupling.make import make_coupling
+from halocline.adress.density_response import DensityResponse
 from halocline.adress.thermodynamic_force import ThermodynamicForce
 from halocline.config.study import Study
 from halocline.dynamics.calibration import calibrate
@@ -44,6 +45,7 @@ from halocline.stages._solve_target import solve_target, target_seconds
 from halocline.stages._target_density import has_target
 from halocline.stages.base import Context, Cost, Stage
 from halocline.state import State
+from halocline.units import thermal_energy
 
 SAMPLE = 20.0
 """fs between samples of the density."""
@@ -59,7 +61,7 @@ class CalibrateStage(Stage):
     name = "calibrate"
     needs = ("build", "train")
     uses = ("system", "regions", "coupling", "dynamics", "calibration")
-    version = 3
+    version = 4
     uses_classical = ("force_field", *uses)
 
     def run(self, context: Context) -> StageResult:
@@ -74,7 +76,7 @@ class CalibrateStage(Stage):
         regions = regions_of(study, fine_of(context).interaction_range)
         check_start(study)
         pressures, start = bulk_runs(context)
-        settings, target = settings_of(study, pressures), None
+        settings, target = settings_of(study, pressures, density_of(start)), None
         if has_target(study):
             if study.calibration.start == "pressure" or is_pressure_balance(study):
                 require_compressibilities(study, pressures)
@@ -149,8 +151,11 @@ def build_window(context: Context, task: WindowTask, hooks: list[Hook]) -> Simul
     return open_simulation(context, task.start, task.inside, task.force, seed, every, task.discard)
 
 
-def settings_of(study: Study, pressures: Pressures) -> CalibrationSettings:
-    """As the study says, with the measured compressibility where it asks for that.
+def settings_of(study: Study, pressures: Pressures, density: float) -> CalibrationSettings:
+    """As the study says, with the measured compressibilities where it asks for that.
+
+    Args:
+        density: of the box, molecules/Å^3.
 
     Raises:
         RunFailure: the bulk run was too short to measure it.
@@ -172,7 +177,7 @@ def settings_of(study: Study, pressures: Pressures) -> CalibrationSettings:
         section.tolerance,
         section.smoothing,
         section.damping,
-        given,
+        DensityResponse(given, _of_reservoir(study, pressures, given, density), thermal_energy(study.system.temperature)),
         steps_of(study, SAMPLE),
         steps_of(study, study.dynamics.checkpoint),
         section.replicas,
@@ -181,3 +186,11 @@ def settings_of(study: Study, pressures: Pressures) -> CalibrationSettings:
         followed_species(study),
         section.border,
     )
+
+
+def _of_reservoir(study: Study, pressures: Pressures, of_liquid: float, density: float) -> float:
+    """Compressibility of the reservoir, Å^3/eV: of an ideal gas, or measured; that of the liquid where the run was too short for it."""
+    if study.coupling.reservoir == "tracer":
+        return 1.0 / (density * thermal_energy(study.system.temperature))
+    measured, error = pressures.reservoir_compressibility, pressures.reservoir_compressibility_error
+    return measured if error < LARGEST_UNCERTAINTY * measured else of_liquid
