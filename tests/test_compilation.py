@@ -1,4 +1,4 @@
-"""Cached kernels know what they are made of."""
+"""Cached kernels know what they are made of, and threads come from the layer that was meant."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import halocline
+from halocline.cli.doctor import examine
 from halocline.compilation import source_digest
 
 PACKAGE = Path(halocline.__file__).parent
@@ -37,6 +38,13 @@ compilation._PACKAGE = Path(sys.argv[1])
 halocline.__path__.append(sys.argv[1])
 from halocline import toy_kernel
 print(toy_kernel.value(1.0), sum(toy_kernel.value.stats.cache_hits.values()))
+"""
+THREADS = """
+import numba
+{before}
+from halocline.cli.doctor import _kernel_threads
+item = _kernel_threads()
+print(item.found, item.ok, item.required, item.remedy, sep="|")
 """
 
 
@@ -85,3 +93,27 @@ def test_every_package_with_kernels_prepares_the_cache_first() -> None:
     for path in kernels:
         above = [path, *(folder / "__init__.py" for folder in path.parents if folder.is_relative_to(PACKAGE))]
         assert any("from halocline import compilation" in item.read_text() for item in above), path
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the OpenMP of numba's wheels for Linux")
+def test_doctor_names_the_threads_that_kernels_use() -> None:
+    found = {item.name: item for item in examine()}["kernel threads"]
+    assert not found.required
+    clean = {"NUMBA_NUM_THREADS": "2", "NUMBA_THREADING_LAYER": "default"}
+    assert python(THREADS.format(before=""), **clean).split("|")[:2] == ["2 of OpenMP", "True"]
+    text, ok, required, remedy = python(THREADS.format(before=""), NUMBA_NUM_THREADS="2", NUMBA_THREADING_LAYER="workqueue").split("|")
+    assert "2 of a work queue" in text
+    assert "slower than OpenMP" in text
+    assert "NUMBA_THREADING_LAYER=workqueue" in text
+    assert (ok, required) == ("False", "False")
+    assert "NUMBA_THREADING_LAYER" in remedy
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the OpenMP of numba's wheels for Linux")
+def test_doctor_says_when_other_code_started_the_threads() -> None:
+    before = "numba.config.THREADING_LAYER_PRIORITY = ['workqueue', 'tbb', 'omp']\nnumba.get_num_threads()"
+    text, ok, _, remedy = python(THREADS.format(before=before), NUMBA_NUM_THREADS="2", NUMBA_THREADING_LAYER="default").split("|")
+    assert "a work queue" in text
+    assert "other code started the threads first" in text
+    assert ok == "False"
+    assert "import halocline before" in remedy
