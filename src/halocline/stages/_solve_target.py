@@ -148,7 +148,7 @@ def excess_at(study: Study, density: float, seed: int, folder: Path, progress: P
     potential = classical_fine(study.model_copy(update={"dynamics": dynamics.model_copy(update={"force_cap": math.inf})}))
     assert isinstance(potential, ClassicalMolecules)
     arguments = (potential, dynamics.timestep, study.system.temperature, seed)
-    start = quench(build_box(small, seed), *arguments, progress=progress, make_mover=mover_factory(study))
+    start = quench(build_box(small, seed, progress), *arguments, progress=progress, make_mover=mover_factory(study))
     steps = steps_of(study, study.calibration.insertion)
     estimate = insertion_free_energy(
         start, molecule, potential, study.system.temperature, dynamics.timestep, steps, int(EQUILIBRATION * steps),
