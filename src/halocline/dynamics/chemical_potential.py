@@ -21,6 +21,8 @@ from halocline.state import State
 
 FRICTION = 0.005
 """1/fs, of canonical runs whose dynamics does not matter."""
+INSERTIONS, SAMPLE = 1000, 20
+"""Insertions into each sampled configuration; steps between samples."""
 
 
 def insertion_free_energy(
@@ -32,8 +34,8 @@ def insertion_free_energy(
     steps: int,
     equilibration: int,
     method: Literal["growth", "widom"] = "growth",
-    insertions: int = 1000,
-    sample: int = 20,
+    insertions: int = INSERTIONS,
+    sample: int = SAMPLE,
     folder: Path | None = None,
     workers: Executor | int = 0,
     molecules: Sequence[Molecule] = (),

@@ -41,7 +41,8 @@ from halocline.stages._compensation import balance, integrate_compensation, is_c
 from halocline.stages._compensation import figure as compensation_figure
 from halocline.stages._compensation import numbers as compensation_numbers
 from halocline.stages._first_force import check_start, empty_force, first_force, followed_species, require_compressibilities
-from halocline.stages._solve_target import solve_target, target_seconds
+from halocline.stages._insertion_cost import target_seconds, target_words
+from halocline.stages._solve_target import solve_target
 from halocline.stages._target_density import has_target
 from halocline.stages.base import Context, Cost, Stage
 from halocline.state import State
@@ -126,7 +127,7 @@ class CalibrateStage(Stage):
         seconds = steps_of(study, time) * step
         if has_target(study):
             seconds += target_seconds(study)
-            words += f", runs of {section.insertion / 1e3:g} ps for the density at the target mu_ex"
+            words += f", {target_words(study)} for the density at the target mu_ex"
         return Cost(seconds, words)
 
 
