@@ -17,8 +17,8 @@ from halocline.errors import UserError
 from halocline.files import read_json, write_arrays
 from halocline.results import StageResult
 from halocline.stages._assembly import coupling_of, force_settings
-from halocline.stages._calibration_result import is_pressure_balance
 from halocline.stages._compensation import balance
+from halocline.stages._first_force import is_pressure_balance
 from halocline.stages._target_density import TargetDensity
 from halocline.stages.runner import Runner
 from halocline.units import thermal_energy

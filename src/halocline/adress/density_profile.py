@@ -56,7 +56,7 @@ def smooth_density(density: FloatArray, volumes: FloatArray, width: float, sigma
     return density @ kernel.T
 
 
-def level_ends(density: FloatArray, volumes: FloatArray, window: BoolArray) -> FloatArray:
+def level_ends(density: FloatArray, volumes: FloatArray, window: BoolArray, inner: BoolArray | None = None) -> FloatArray:
     """(..., n_bins) density with the mean of all shells before a window in each of them, and likewise after it.
 
     No force acts there, so that none of its updates can follow anything but these means; single shells only add their noise.
@@ -65,11 +65,12 @@ def level_ends(density: FloatArray, volumes: FloatArray, window: BoolArray) -> F
         density: (..., n_bins) values.
         volumes: (n_bins,) of the shells; ends without volume keep their values.
         window: (n_bins,) one run of shells.
+        inner: (n_bins,) shells whose mean stands for those before the window, if not their own.
     """
-    result = density.copy()
-    inside = np.flatnonzero(window)
-    for end in (slice(0, inside[0]), slice(inside[-1] + 1, None)):
-        weights = volumes[end]
+    result, inside, shells = density.copy(), np.flatnonzero(window), np.arange(len(window))
+    before, after = shells < inside[0], shells > inside[-1]
+    for end, source in ((before, before if inner is None else inner), (after, after)):
+        weights = np.where(source, volumes, 0.0)
         if weights.sum() > 0:
-            result[..., end] = (density[..., end] @ weights / weights.sum())[..., None]
+            result[..., end] = (density @ weights / weights.sum())[..., None]
     return result

@@ -151,6 +151,13 @@ class ThermodynamicForce:
         gradient = np.where(self.in_window(), density_gradient(cost, self.width, mirror), 0.0)
         self.tables = self.tables - damping * gradient
 
+    def start_about(self, regions: Regions, inward_integral: FloatArray) -> None:
+        """Constant force about the border, as wide on both sides as the window is beyond it, with the integral (n_species,) in eV."""
+        margin = self.window[1] - regions.outer
+        # Without a margin the force acts inside the layer alone, and still needs a few bins to act in.
+        reach = min(max(margin, 4.0 * self.width), 0.5 * regions.transition)
+        self.warm_start(inward_integral, regions.outer - reach, regions.outer + margin)
+
     def warm_start(self, inward_integral: FloatArray, start: float, stop: float) -> None:
         """Constant force between two distances with the given integral towards AT.
 

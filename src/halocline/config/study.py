@@ -205,7 +205,7 @@ class Calibration(Section):
     border: Length = key("0 A", "Outermost part of the layer that is not judged: tracers leave a ripple there.", ge=0)
     bin: Length = key("0.5 A", "Bin of the density profile and the table.", gt=0)
     smoothing: Length = key("1 A", "Standard deviation of the Gaussian that smooths the profile.", ge=0)
-    damping: float = key(0.5, "First fraction c0 of the full update; c_i = c0/(1 + i c0).", gt=0, le=1)
+    damping: float = key(0.8, "First fraction c0 of the full update; c_i = c0/(1 + i c0).", gt=0, le=1)
     margin: Length = key("4 A", "How far the force reaches into the reservoir beyond the transition layer.", ge=0)
     compressibility: Literal["measured"] | Compressibility = key(
         "4.5e-5 /bar", "Isothermal compressibility that scales updates; 'measured' takes it from the bulk run at full resolution."

@@ -16,6 +16,7 @@ import numpy as np
 from halocline.adress.regions import BoolArray, Regions
 from halocline.adress.target_profile import target_profile
 from halocline.adress.thermodynamic_force import ThermodynamicForce
+from halocline.dynamics.calibration_integral import best_integral, with_integral
 from halocline.dynamics.calibration_runs import Builder, WindowEnd, WindowTask, end_path, remove_window, run_replicas
 from halocline.dynamics.calibration_windows import (
     LIMITED,
@@ -106,13 +107,16 @@ def calibrate(
         counts = [end.counts for end in ends]
         shape = _shape(settings, float(mean.sum()), regions, current, volumes, start.volume)
         windows.append(judge(counts, volumes, regions, current, density, settings, steps, updates, power, shape))
+        if windows[-1].outcome == UPDATED:
+            settled = with_integral(force.copy(np.array(windows[-1].updated)), regions, _integral(windows, force, settings)[0])
+            windows[-1] = windows[-1].moved_to(settled)
         write_json(folder / "windows.json", [_plain(asdict(window)) for window in windows])
         remove_window(folder, number, settings.replicas)
         progress.log(_report(windows))
     converged = has_converged(windows, settings.tolerance)
     used = windows[-STREAK:] if converged else _last(windows)
     result = force.copy(np.mean([window.tables if converged else window.updated for window in used], axis=0))
-    integral, integral_error = _integral(result, regions, used, density, settings)
+    integral, integral_error = result.inward_integral(), _integral(windows, force, settings)[1]
     limited = not converged and is_limited_by_noise(windows, settings.tolerance)
     return Calibration(result, windows, converged, limited, ends[0].state(start), ends[0].inside, integral, integral_error)
 
@@ -156,18 +160,14 @@ def _last(windows: Sequence[Window]) -> list[Window]:
     return list(windows[-max(1, -(-len(windows) // 3)) :])
 
 
-def _integral(
-    force: ThermodynamicForce, regions: Regions, used: Sequence[Window], density: FloatArray, settings: CalibrationSettings
-) -> tuple[FloatArray, FloatArray]:
-    """INT F_in dx of the averaged tables, and its error: what the density difference between AT and reservoir leaves open."""
-    errors = np.array([np.array(window.block_errors)[:, [0, -1]] for window in used]) * density[:, None]
-    cost = settings.response.stiffness(density, regions, force.centres)[:, :, [0, -1]]
-    with np.errstate(invalid="ignore"):
-        # An unknown error of a species that costs nothing does not matter.
-        parts = np.where(cost == 0.0, 0.0, errors[:, None] * cost)
-    statistical = np.sqrt((parts**2).sum(axis=(0, 2, 3))) / len(used)
-    spread = np.std([window.integral for window in used], axis=0)
-    return force.inward_integral(), np.sqrt(statistical**2 + spread**2)
+def _integral(windows: Sequence[Window], first: ThermodynamicForce, settings: CalibrationSettings) -> tuple[FloatArray, FloatArray]:
+    """(n_species,) best INT F_in dx after these windows, and its error, eV."""
+    asked, errors = (np.array([getattr(window, name) for window in windows]) for name in ("asked", "asked_error"))
+    found = np.array(
+        [best_integral(value, settings.first_error, asked[:, kind], errors[:, kind]) for kind, value in enumerate(first.inward_integral())]
+    )
+    found[list(settings.followed)] = 0.0
+    return found[:, 0], found[:, 1]
 
 
 def _plain(data: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -45,6 +45,7 @@ class CalibrationSettings:
         border: outermost part of Δ that is not judged, Å.
         followed: species whose molecules the regions follow: they are at the centre by construction, and need no force.
         density: target in AT and Δ where it is not that of the box, for one species, molecules/Å^3.
+        first_error: of the integral of the first tables, eV; infinite where they are a guess.
     """
 
     steps: int
@@ -62,6 +63,7 @@ class CalibrationSettings:
     followed: tuple[int, ...] = ()
     border: float = 0.0
     density: float | None = None
+    first_error: float = math.inf
 
     def fraction(self, update: int) -> float:
         """c_i of the i-th update: all windows since the first update weigh the same, and the first table as much as 1/c0 - 1 of them."""
@@ -82,6 +84,7 @@ class Window:
         outcome: "updated", "agrees" or "limited by noise"; only the first changes the tables.
         power: heating power of the changes of membership, eV/fs; infinite where it is not known.
         layer: mean number of molecules in Δ.
+        asked, asked_error: (n_species,) INT F_in dx that would have put the density of this window right, and its error, eV.
     """
 
     tables: list[list[float]]
@@ -95,12 +98,18 @@ class Window:
     outcome: str = UPDATED
     power: float = math.inf
     layer: float = 0.0
+    asked: list[float] = field(default_factory=list)
+    asked_error: list[float] = field(default_factory=list)
 
     def worst(self) -> tuple[float, float]:
         """Largest deviation in AT and Δ, by magnitude, and its error."""
         deviations, errors = self._judged()
         index = int(np.argmax(np.abs(deviations)))
         return float(deviations[index]), float(errors[index])
+
+    def moved_to(self, force: ThermodynamicForce) -> Window:
+        """This window, followed by other tables."""
+        return replace(self, updated=force.tables.tolist(), integral=force.inward_integral().tolist())
 
     def agrees(self, tolerance: float) -> bool:
         """Whether every judged block is on target, and known to be."""
@@ -144,14 +153,17 @@ def next_length(windows: Sequence[Window], settings: CalibrationSettings) -> int
     return 0 if last.steps >= longest else min(2 * last.steps, longest, left)
 
 
-def blocks_of(regions: Regions, edges: FloatArray, border: float = 0.0) -> list[BoolArray]:
-    """Masks of bins: AT, blocks of about 3 Å through Δ up to ``border`` (Å) from its end, the reservoir beyond the hysteresis."""
+def blocks_of(regions: Regions, edges: FloatArray, border: float = 0.0, core: bool = True) -> list[BoolArray]:
+    """Masks of bins: AT, blocks of about 3 Å through Δ up to ``border`` (Å) from its end, the reservoir beyond the hysteresis.
+
+    Around a solute AT is left out (``core`` false): its density is that of the solvation shells and of what the solute excludes.
+    """
     centres = 0.5 * (edges[1:] + edges[:-1])
     n_blocks = max(1, round((regions.transition - border) / BLOCK))
     borders = np.linspace(regions.atomistic, regions.outer - border, n_blocks + 1)
     transition = [(centres >= low) & (centres < high) for low, high in itertools.pairwise(borders)]
     beyond = centres >= regions.outer + regions.hysteresis
-    judged = [mask for mask in (centres < regions.atomistic, *transition) if mask.any()]
+    judged = [mask for mask in (*([centres < regions.atomistic] if core else []), *transition) if mask.any()]
     return [*judged, beyond if beyond.any() else centres >= regions.outer]
 
 
@@ -180,34 +192,39 @@ def judge(
     expected = density[:, None] * volumes * shape
     kinds, n_bins = range(len(density)), len(volumes)
     bins = np.array([[_relative([run[:, k, b] for run in runs], expected[k, b]) for b in range(n_bins)] for k in kinds])
-    masks = blocks_of(regions, force.edges, settings.border)
+    masks = blocks_of(regions, force.edges, settings.border, not settings.followed)
     blocks = np.array([[_relative([run[:, k][:, mask].sum(1) for run in runs], expected[k, mask].sum()) for mask in masks] for k in kinds])
     blocks[list(settings.followed)] = [1.0, 0.0]
     bins[list(settings.followed), :, 0] = 1.0
     in_layer = (force.centres >= regions.atomistic) & (force.centres < regions.outer)
     layer = float(np.mean([run[:, :, in_layer].sum(axis=(1, 2)).mean() for run in runs]))
     deviations, errors = (blocks[:, :, 0] - 1.0).tolist(), blocks[:, :, 1].tolist()
-    before = force.tables.tolist()
-    integral = force.inward_integral().tolist()
-    window = Window(
-        before, before, bins[:, :, 0].tolist(), bins[:, :, 1].tolist(), deviations, errors, integral, steps, UPDATED, power, layer
-    )
-    if window.agrees(settings.tolerance):
-        return _with(window, AGREES)
-    if window.limited_by_noise(settings.tolerance):
-        return _with(window, LIMITED)
-    excess = (np.array(window.density) - 1.0) * density[:, None]
-    excess = level_ends(excess, volumes, force.in_window())
+    before, integral = force.tables.tolist(), force.inward_integral().tolist()
+    excess = level_ends((bins[:, :, 0] - 1.0) * density[:, None], volumes, force.in_window(), masks[0])
     stiffness = settings.response.stiffness(density, regions, force.centres)
-    after = force.copy()
+    stiffness[list(settings.followed)] = 0.0
+    whole, after = force.copy(), force.copy()
+    whole.update(excess, stiffness, 1.0, settings.smoothing, volumes, regions.mirrored)
     after.update(excess, stiffness, settings.fraction(updates), settings.smoothing, volumes, regions.mirrored)
-    return _with(window, UPDATED, after)
+    asked, asked_error = whole.inward_integral().tolist(), _asked_error(stiffness, density, blocks[:, :, 1]).tolist()
+    window = Window(
+        before, before, bins[:, :, 0].tolist(), bins[:, :, 1].tolist(), deviations, errors, integral, steps, UPDATED, power, layer, asked,
+        asked_error,
+    )  # fmt: skip
+    if window.agrees(settings.tolerance):
+        return replace(window, outcome=AGREES)
+    if window.limited_by_noise(settings.tolerance):
+        return replace(window, outcome=LIMITED)
+    return window.moved_to(after)
 
 
-def _with(window: Window, outcome: str, force: ThermodynamicForce | None = None) -> Window:
-    """The window with its outcome, and the tables that follow from it."""
-    changed = {} if force is None else {"updated": force.tables.tolist(), "integral": force.inward_integral().tolist()}
-    return Window(**{**vars(window), "outcome": outcome, **changed})
+def _asked_error(stiffness: FloatArray, density: FloatArray, errors: FloatArray) -> FloatArray:
+    """(n_species,) eV: what the errors of the densities of AT (or its border) and of the reservoir leave open in the integral."""
+    cost = (stiffness * density[:, None])[:, :, [0, -1]]
+    with np.errstate(invalid="ignore"):
+        # An unknown error of a species that costs nothing does not matter.
+        parts = np.where(cost == 0.0, 0.0, cost * errors[:, [0, -1]])
+    return np.asarray(np.sqrt((parts**2).sum(axis=(1, 2))))
 
 
 def _relative(series: list[IntArray], expected: float) -> tuple[float, float]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-from halocline.adress.coupling.hamiltonian import HamiltonianCoupling
 from halocline.adress.regions import Regions
 from halocline.config.study import Study
 from halocline.dynamics.calibration import Calibration
@@ -13,9 +12,8 @@ from halocline.dynamics.heat_ledger import needed_friction
 from halocline.results import Number, StageResult
 from halocline.stages._bulk_runs import Pressures
 from halocline.stages._calibration_figures import convergence_figure, force_figure, integral_figure, profile_figure
-from halocline.stages._compensation import is_compensated
-from halocline.stages._first_force import pressure_difference
-from halocline.stages._target_density import FILE, ROLE, TargetDensity, has_target
+from halocline.stages._first_force import is_pressure_balance, pressure_difference
+from halocline.stages._target_density import FILE, ROLE, TargetDensity
 from halocline.topology import FloatArray
 from halocline.units import BAR, KILOJOULE_PER_MOLE, thermal_energy
 
@@ -46,6 +44,7 @@ def calibration_result(
     )
     if outcome.limited_by_noise:
         summary += "; no deviation is significant, longer windows (calibration.window, calibration.replicas) would decide"
+    place = "at the inner end of the transition layer" if study.regions.follow else "in AT"
     effective, unit = pressures.n_effective, KILOJOULE_PER_MOLE
     numbers = [
         Number("pressure of the atomistic model", pressures.atomistic / BAR, "bar", pressures.atomistic_error / BAR, effective),
@@ -56,7 +55,7 @@ def calibration_result(
             Number(f"integral of the thermodynamic force ({name})", value / unit, "kJ/mol", spread / unit, len(outcome.windows))
             for name, value, spread in zip(outcome.force.species, outcome.integral, outcome.integral_error)
         ),
-        Number("density deviation in AT, last window", 100 * last.blocks[0][0], "%", 100 * last.block_errors[0][0]),
+        Number(f"density deviation {place}, last window", 100 * last.blocks[0][0], "%", 100 * last.block_errors[0][0]),
         Number("largest density deviation, last window", 100 * deviation, "%", 100 * error),
         Number("windows", len(outcome.windows)),
     ]
@@ -84,15 +83,6 @@ def calibration_result(
 def _expected(value: tuple[float, float], effective: float) -> Number:
     difference, error = (item / KILOJOULE_PER_MOLE for item in value)
     return Number("expected pressure difference per molecule", difference, "kJ/mol", error, effective)
-
-
-def is_pressure_balance(study: Study) -> bool:
-    """Whether the integral of the force is a pressure difference per molecule.
-
-    Not so for a Hamiltonian coupling without compensation, or with one of another density than that of AT: the thermodynamic force
-    must balance what is left of the drift force as well. Without compensation the integral is the whole difference of mu_ex.
-    """
-    return study.coupling.name != HamiltonianCoupling.name or (is_compensated(study) and not has_target(study))
 
 
 def friction_needed(study: Study, window: Window) -> tuple[list[Number], str]:

@@ -33,14 +33,22 @@ from halocline.stages._assembly import (
     write_open_start,
 )
 from halocline.stages._bulk_runs import LARGEST_UNCERTAINTY, TENSION_REMEDY, Pressures, bulk_runs, tension_warning
-from halocline.stages._calibration_result import calibration_result, is_pressure_balance
+from halocline.stages._calibration_result import calibration_result
 from halocline.stages._classical import is_ideal, species_of, step_seconds
 from halocline.stages._compensation import FILE as COMPENSATION
 from halocline.stages._compensation import LENGTH as COMPENSATION_WINDOWS
 from halocline.stages._compensation import balance, integrate_compensation, is_compensated, measure_compensation
 from halocline.stages._compensation import figure as compensation_figure
 from halocline.stages._compensation import numbers as compensation_numbers
-from halocline.stages._first_force import check_start, empty_force, first_force, followed_species, require_compressibilities
+from halocline.stages._first_force import (
+    check_start,
+    empty_force,
+    first_error,
+    first_force,
+    followed_species,
+    is_pressure_balance,
+    require_compressibilities,
+)
 from halocline.stages._insertion_cost import target_seconds, target_words
 from halocline.stages._solve_target import solve_target
 from halocline.stages._target_density import has_target
@@ -84,6 +92,7 @@ class CalibrateStage(Stage):
             target = solve_target(study, start, regions, empty_force(study, regions), context.folder, context.progress)
             settings = dataclasses.replace(settings, density=target.density)
         force, origin = first_force(study, regions, start, pressures, target)
+        settings = dataclasses.replace(settings, first_error=first_error(study, pressures, density_of(start), target))
         first = force.tables.copy()
         may_overlap = is_compensated(study) or (study.is_classical and all(is_ideal(molecule) for molecule in species_of(study)))
         if is_compensated(study):
