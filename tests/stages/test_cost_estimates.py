@@ -28,6 +28,20 @@ def test_the_estimate_of_the_calibration_counts_compensation_and_chemical_potent
         assert "free-energy compensation" in more.what
 
 
+def test_the_estimate_of_a_compensation_with_beads_counts_their_insertion() -> None:
+    """15000 steps of beads, of which a share is sampled every 20th by 1000 insertions among 1728 molecules."""
+    sections: dict[str, dict[str, object]] = {"calibration": {"bulk": "30 ps", "discard": "20 %"}}
+    compensated, bare = (
+        CalibrateStage().cost(classical(coupling={"name": "hamiltonian", "reservoir": "table", "compensation": kind}, **sections))
+        for kind in ("on-the-fly", "none")
+    )
+    assert "30 ps of beads with insertions" in compensated.what
+    step, window = step_seconds(classical()), classical().calibration.window
+    rest = compensated.cpu_seconds - bare.cpu_seconds - 4 * window / 2.0 * step
+    distances = 0.8 * 15000 / 20 * 1000 * 1728
+    assert 0.5 * 15000 * step + 3e-9 * distances < rest < 0.5 * 15000 * step + 1e-8 * distances
+
+
 def atoms(**calibration: object) -> Study:
     """A liquid of Lennard-Jones atoms, which fit by chance."""
     system: dict[str, object] = {"molecules": {"lj": 600}, "density": "1 g/cm3"}

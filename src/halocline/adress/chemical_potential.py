@@ -13,12 +13,8 @@ from dataclasses import dataclass, replace
 
 from halocline.adress.noisy_zero import DENSE, DILUTE, IDEAL, SIGNIFICANT, Point, crossing, line
 from halocline.errors import RunFailure, UserError
-from halocline.results import Number
 from halocline.units import thermal_energy
 
-PRESSURE_TERM = "p_ex/n"
-ENERGY_TERM = "f_ex"
-TOTAL = "mu_ex"
 STEEP = 5.0
 """Of d mu/d ln n over kT: above, a bracket is in a liquid."""
 WHERE = "density at a chemical potential"
@@ -42,9 +38,6 @@ class Term:
     def __sub__(self, other: Term) -> Term:
         return Term(self.value - other.value, math.hypot(self.error, other.error))
 
-    def number(self, name: str) -> Number:
-        return Number(name, self.value, "eV", self.error)
-
 
 ZERO = Term(0.0)
 
@@ -58,12 +51,12 @@ class HamiltonianBalance:
             difference of f_ex between AT and the reservoir.
         residual: integral of the remaining thermodynamic force from the reservoir into AT; with a Helmholtz compensation the
             difference of p_ex/n.
-        reservoir: mu_ex of the reservoir potential at the reservoir's density, zero for an ideal gas.
+        reservoir: mu_ex of the reservoir potential at the reservoir's density, zero for an ideal gas; None where it is not known.
     """
 
     compensation: Term
     residual: Term
-    reservoir: Term = ZERO
+    reservoir: Term | None = ZERO
 
     @property
     def difference(self) -> Term:
@@ -71,32 +64,9 @@ class HamiltonianBalance:
         return self.compensation + self.residual
 
     @property
-    def total(self) -> Term:
+    def total(self) -> Term | None:
         """mu_ex of the liquid in AT, relative to the ideal gas at the same density."""
-        return self.difference + self.reservoir
-
-    def numbers(self) -> list[Number]:
-        """Each part by its name, and the sum."""
-        parts = [
-            self.compensation.number("free-energy compensation, AT - reservoir"),
-            self.residual.number("thermodynamic-force integral, AT - reservoir"),
-            self.difference.number("mu_ex, AT - reservoir"),
-        ]
-        if self.reservoir != ZERO:
-            parts.append(self.reservoir.number("mu_ex of the reservoir"))
-        return [*parts, self.total.number(TOTAL)]
-
-
-def pressure_term(inward_integral: Term, reservoir: Term = ZERO) -> Number:
-    """p_ex/n of the liquid from an abrupt border: this is a pressure, not a chemical potential.
-
-    n0 INT F_in dx = P_AT - P_reservoir, hence p_ex/n = INT F_in dx + p_ex/n of the reservoir (zero for tracers).
-
-    Args:
-        inward_integral: of the thermodynamic force, from the reservoir into AT.
-        reservoir: p_ex/n of the reservoir potential.
-    """
-    return (inward_integral + reservoir).number(PRESSURE_TERM)
+        return None if self.reservoir is None else self.difference + self.reservoir
 
 
 def pressure_per_molecule(pressure: Term, density: float, temperature: float) -> Term:
@@ -104,11 +74,6 @@ def pressure_per_molecule(pressure: Term, density: float, temperature: float) ->
     if density <= 0:
         raise UserError(f"the density is {density}", "chemical potential", "Give molecules per cubic angstrom.")
     return Term(pressure.value / density - thermal_energy(temperature), pressure.error / density)
-
-
-def helmholtz_term(chemical_potential: Term, pressure: Term) -> Number:
-    """f_ex = mu_ex - p_ex/n, from independent terms."""
-    return (chemical_potential - pressure).number(ENERGY_TERM)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from halocline.systems.packing import study_edges
 
 EVALUATIONS = 5
 """Densities that a solution looks at."""
+BEAD_SHARE = 0.5
+"""Of a step at full resolution, that a step of beads takes."""
 DISTANCE_SECONDS, INSERTED_PAIR_SECONDS = 5e-9, 1.5e-7
 """CPU seconds of a distance between centres, and of a pair of sites of a molecule that is put among others."""
 
@@ -34,6 +36,13 @@ def target_seconds(study: Study) -> float:
         # The tagged molecule meets all others once a step, and at all couplings once a sample.
         sampling = _windows(molecule) * (steps * (step + one) + samples * one) + PLACES * one
     return EVALUATIONS * (build_seconds(small) + QUENCH_STEPS * step + sampling)
+
+
+def beads_seconds(study: Study) -> float:
+    """CPU seconds of a bulk run of beads with insertions of every species."""
+    steps, molecules = steps_of(study, study.calibration.bulk), sum(study.system.molecules.values())
+    inserted = len(study.system.molecules) * INSERTIONS * molecules * DISTANCE_SECONDS
+    return steps * (BEAD_SHARE * step_seconds(study) + (1 - study.calibration.discard) / SAMPLE * inserted)
 
 
 def target_words(study: Study) -> str:
