@@ -13,14 +13,14 @@ from halocline import registry
 from halocline.errors import UserError
 from halocline.molecules.base import Nonbonded
 from halocline.potentials.base import BoolArray, Evaluation, Potential, Rule
-from halocline.potentials.kernels import molecular
-from halocline.potentials.kernels.frame import Frame, Molecules, Work, fractions_of, place
+from halocline.potentials.kernels import molecular, single_sites
+from halocline.potentials.kernels.frame import Frame, Molecules, Work, collect, fractions_of, place
 from halocline.potentials.kernels.neighbours import NeighbourList, beside, require_room
-from halocline.potentials.kernels.site_pairs import LENGTH, ROWS, RealArray
+from halocline.potentials.kernels.site_pairs import LENGTH, ROWS
 from halocline.potentials.kernels.threads import one_caller, threads_for
 from halocline.potentials.learned import centres_of_mass, orthorhombic_edges, require_finite
 from halocline.potentials.site_tables import Coulomb, PairForces, site_charges, site_table
-from halocline.potentials.weighting import HALVES, MARGIN, RULES, SLOPES, selected_by
+from halocline.potentials.weighting import HALVES, MARGIN, RULES, SLOPES
 from halocline.topology import FloatArray, IntArray, Topology
 
 
@@ -95,6 +95,7 @@ class ClassicalMolecules(Potential):
             raise UserError(found, type(self).__name__, "Split it into smaller molecules, or leave out sites without interactions.")
         self._charges = site_charges(sets, self._real)
         self._table = site_table(sets, self.coulomb, self.force_cap, self.mixing, self._real)
+        self._kernel = single_sites if n_sites.max() == 1 and not self._charges[0].any() else molecular
         self._forces: PairForces | None = None
         self._arrange(topology, n_sites)
 
@@ -161,49 +162,46 @@ class ClassicalMolecules(Potential):
     def _evaluate(
         self, positions: FloatArray, weights: FloatArray, rule: Rule, virial: bool, slope: tuple[float, float] = HALVES
     ) -> Evaluation:
-        topology, order, molecules = self._topology, self._order, self._molecules
+        topology, molecules, real = self._topology, self._molecules, self._real
         n_molecules, n_atoms, n_threads = topology.n_molecules, topology.n_atoms, threads_for(topology.n_molecules)
-        points, sites = np.empty((n_molecules, 3)), np.empty((n_atoms, 3), dtype=self._real)
-        square = place(np.ascontiguousarray(positions, dtype=np.float64), self._share, molecules, points, sites)
-        weights = weights[order]
-        selected = selected_by(weights, rule)
+        points, sites = np.empty((n_molecules, 3)), np.empty((n_atoms, 3), dtype=real)
+        selected, ordered = np.empty(n_molecules, dtype=np.bool_), np.empty(n_molecules, dtype=real)
+        square = place(
+            np.ascontiguousarray(positions, dtype=np.float64), self._share, molecules, self._order, weights, rule != "product",
+            points, sites, selected, ordered,
+        )  # fmt: skip
         reach = self.cutoff + 2 * math.sqrt(square) * (1 + 1e-6)
-        start, neighbours = self._candidates(points, selected, reach)
-        real, (fractions, unit) = self._real, fractions_of(points, self._edges, self._real)
+        start, neighbours, longest = self._candidates(points, selected, reach)
+        fractions, unit = fractions_of(points, self._edges, real)
         frame = Frame(
-            np.flatnonzero(selected), fractions, unit, weights.astype(real), sites, np.array(RULES[rule], dtype=real), np.array(slope),
+            selected.nonzero()[0], fractions, unit, ordered, sites, np.array(RULES[rule], dtype=real), np.array(slope),
             real(reach**2), start, neighbours,
         )  # fmt: skip
-        longest = int(np.diff(start).max(initial=0)) + 1
-        work = Work(
-            self._scratch(n_threads), np.empty((n_threads, longest), dtype=np.int32), np.empty((n_threads, longest, 4), dtype=self._real),
-            np.zeros((n_threads, n_atoms, 3), dtype=self._real), np.zeros((n_threads, n_molecules)),
-            np.zeros((n_threads, n_molecules), dtype=np.int64), np.zeros(n_threads), np.zeros((n_threads, 3, 3)),
-        )  # fmt: skip
+        work = self._buffers(n_threads, longest + 1)
         if n_threads == 1:
-            molecular.run(0, 1, molecules, self._table, frame, work, virial)
+            self._kernel.run(0, 1, molecules, self._table, frame, work, virial)
         else:
             with one_caller:
-                molecular.run_parallel(n_threads, molecules, self._table, frame, work, virial)
-        return self._collect(work, virial)
+                self._kernel.run_parallel(n_threads, molecules, self._table, frame, work, virial)
+        energy, forces, capped, own = collect(work, self._order)
+        return Evaluation(energy, forces, work.virial.sum(axis=0) if virial else None, capped, own)
 
-    def _candidates(self, points: FloatArray, selected: BoolArray, reach: float) -> tuple[np.ndarray, np.ndarray]:
-        """Candidates for pairs of molecules; flexible molecules that have grown need a longer list."""
+    def _candidates(self, points: FloatArray, selected: BoolArray, reach: float) -> tuple[np.ndarray, np.ndarray, int]:
+        """Candidates for pairs of molecules, and most of one molecule; flexible molecules that have grown need a longer list."""
         if self._list is None or reach > self._list.cutoff:
             slack = 0.0 if self._list is None else max(0.0, min(0.2, 0.5 * float(self._edges.min()) - reach))
             self._list = NeighbourList(reach + slack, self._edges, self.skin, MARGIN)
-        return self._list.candidates(points, selected)
+        return *self._list.candidates(points, selected), self._list.longest
 
-    def _scratch(self, n_threads: int) -> RealArray:
-        return np.zeros((n_threads, ROWS * LENGTH), dtype=self._real)
-
-    def _collect(self, work: Work, virial: bool) -> Evaluation:
-        energy, forces, own = float(work.energy.sum()), work.forces[0].astype(np.float64), np.empty(self._topology.n_molecules)
-        for more in work.forces[1:]:
-            forces += more
-        capped = np.empty(len(own), dtype=np.int64)
-        own[self._order], capped[self._order] = work.energies.sum(axis=0), work.capped.sum(axis=0)
-        return Evaluation(energy, forces, work.virial.sum(axis=0) if virial else None, capped, own)
+    def _buffers(self, n_threads: int, longest: int) -> Work:
+        """What the threads write; ``longest`` places for the neighbours of one molecule."""
+        real, n_molecules, n_atoms = self._real, self._topology.n_molecules, self._topology.n_atoms
+        return Work(
+            np.zeros((n_threads, ROWS * LENGTH), dtype=real), np.empty((n_threads, longest), dtype=np.int32),
+            np.empty((n_threads, longest, 4), dtype=real), np.zeros((n_threads, n_atoms, 3), dtype=real),
+            np.zeros((n_threads, n_molecules)), np.zeros((n_threads, n_molecules), dtype=np.int64),
+            np.zeros(n_threads), np.zeros((n_threads, 3, 3)),
+        )  # fmt: skip
 
 
 class _Part:

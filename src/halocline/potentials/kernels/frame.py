@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from halocline.potentials.kernels.neighbours import RowArray
+from halocline.potentials.kernels.neighbour_loops import BoolArray, RowArray
 from halocline.potentials.kernels.site_pairs import RealArray
 from halocline.topology import FloatArray, IntArray
 
@@ -105,10 +105,21 @@ class Work(NamedTuple):
 
 
 @njit(error_model="numpy", cache=True)
-def place(positions: FloatArray, share: FloatArray, molecules: Molecules, points: FloatArray, sites: RealArray) -> float:
-    """Centres of mass, and sites relative to them; returns the largest squared distance of a site from its centre."""
+def place(
+    positions: FloatArray, share: FloatArray, molecules: Molecules, order: IntArray, weights: FloatArray, every: bool,
+    points: FloatArray, sites: RealArray, selected: BoolArray, ordered: RealArray,
+) -> float:  # fmt: skip
+    """Centres of mass, sites relative to them, and which molecules are selected (those with a weight, or ``every`` one) with their weights.
+
+    The first arrays are those of the system, the last four are filled in the order of ``molecules``.
+
+    Returns:
+        The largest squared distance of a site from its centre, Å^2.
+    """
     largest = 0.0
     for m in range(len(molecules.first)):
+        weight = weights[order[m]]
+        ordered[m], selected[m] = weight, every or weight > 0.0
         first = molecules.first[m]
         last = first + molecules.n_sites[molecules.species[m]]
         for c in range(3):
@@ -126,6 +137,21 @@ def place(positions: FloatArray, share: FloatArray, molecules: Molecules, points
     return largest
 
 
+@njit(error_model="numpy", cache=True)
+def collect(work: Work, order: IntArray) -> tuple[float, FloatArray, IntArray, FloatArray]:
+    """Sums over threads: energy, forces (n_atoms, 3), and capped pairs and energies (n_molecules,) in the order of the system."""
+    n_threads, n_atoms, energy = len(work.energy), work.forces.shape[1], 0.0
+    forces, capped, own = np.zeros((n_atoms, 3)), np.empty(len(order), dtype=np.int64), np.empty(len(order))
+    for thread in range(n_threads):
+        energy += work.energy[thread]
+        for atom in range(n_atoms):
+            for c in range(3):
+                forces[atom, c] += work.forces[thread, atom, c]
+    for m in range(len(order)):
+        capped[order[m]], own[order[m]] = work.capped[:, m].sum(), work.energies[:, m].sum()
+    return energy, forces, capped, own
+
+
 def fractions_of(points: FloatArray, edges: FloatArray, real: type[np.floating]) -> tuple[Any, RealArray]:
     """Points of a periodic box as integers of the width of ``real`` whose range is the box, with a column of zeros, and their unit.
 
@@ -136,8 +162,17 @@ def fractions_of(points: FloatArray, edges: FloatArray, real: type[np.floating])
     """
     integer = np.int32 if real is np.float32 else np.int64
     span = 2.0 ** np.iinfo(integer).bits
-    fractions = np.zeros((len(points), 4), dtype=integer)
-    scaled = points / edges
+    fractions, unit = np.empty((len(points), 4), dtype=integer), np.zeros(4, dtype=real)
+    unit[:3] = edges / span
     largest = np.nextafter(0.5 * span, 0.0) if integer is np.int64 else 0.5 * span - 1.0
-    fractions[:, :3] = np.minimum((scaled - np.rint(scaled)) * span, largest).astype(integer)
-    return fractions, np.append(edges / span, 0.0).astype(real)
+    _fill(points, edges, span, largest, fractions)
+    return fractions, unit
+
+
+@njit(error_model="numpy", cache=True)
+def _fill(points: FloatArray, edges: FloatArray, span: float, largest: float, fractions: Any) -> None:
+    for m in range(len(points)):
+        for c in range(3):
+            scaled = points[m, c] / edges[c]
+            fractions[m, c] = min((scaled - np.rint(scaled)) * span, largest)
+        fractions[m, 3] = 0

@@ -13,6 +13,15 @@ RowArray = NDArray[np.int32]
 
 
 @njit(cache=True, error_model="numpy")
+def first_lost(positions: FloatArray, farthest: float) -> int:
+    """The first site with a coordinate that is not a number, or not within ``farthest`` (Å); -1 if there is none."""
+    for i in range(len(positions)):
+        if not (abs(positions[i, 0]) < farthest and abs(positions[i, 1]) < farthest and abs(positions[i, 2]) < farthest):
+            return i
+    return -1
+
+
+@njit(cache=True, error_model="numpy")
 def is_stale(
     positions: FloatArray, reference: FloatArray, edges: FloatArray, selected: BoolArray, candidates: BoolArray, limit: float
 ) -> int:
@@ -25,7 +34,8 @@ def is_stale(
             square = 0.0
             for k in range(3):
                 step = positions[i, k] - reference[i, k]
-                step -= edges[k] * np.rint(step / edges[k])
+                if abs(step) > 0.5 * edges[k]:  # by a whole box at once only: a division for each would cost more than all the rest
+                    step -= edges[k] * np.rint(step / edges[k])
                 square += step * step
             moved = moved or square > limit
     return 1 if moved else 0
