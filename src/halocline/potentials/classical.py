@@ -15,6 +15,7 @@ from halocline.molecules.base import Nonbonded
 from halocline.potentials.base import BoolArray, Evaluation, Potential, Rule
 from halocline.potentials.kernels import molecular, single_sites
 from halocline.potentials.kernels.frame import Frame, Molecules, Work, collect, fractions_of, place
+from halocline.potentials.kernels.neighbour_loops import pairs_of
 from halocline.potentials.kernels.neighbours import NeighbourList, beside, require_room
 from halocline.potentials.kernels.site_pairs import LENGTH, ROWS
 from halocline.potentials.kernels.threads import one_caller, threads_for
@@ -52,6 +53,7 @@ class ClassicalMolecules(Potential):
     """
 
     rules = frozenset(RULES)
+    pairwise = True
     centres = False
 
     def __init__(
@@ -130,16 +132,16 @@ class ClassicalMolecules(Potential):
     @property
     def builds(self) -> int:
         """Neighbour lists built since the last reset; what a small subset was served by is counted from its own start."""
-        owner = self if self._part is None else self._part.potential
+        owner = self if self._small is None else self._small.potential
         return 0 if owner._list is None else owner._list.builds
 
     def reset(self) -> None:
         self._list: NeighbourList | None = None
-        self._part: _Part | None = None
+        self._small: _SmallSubset | None = None
 
     def evaluate(self, positions: FloatArray, subset: BoolArray | None = None, virial: bool = False) -> Evaluation:
         if subset is not None and 2 * np.count_nonzero(subset) < len(subset):
-            found = self._evaluate_part(positions, subset, virial)
+            found = self._evaluate_small(positions, subset, virial)
         else:
             weights = np.ones(self._topology.n_molecules) if subset is None else subset.astype(np.float64)
             found = self._evaluate(positions, weights, "product", virial)
@@ -153,15 +155,25 @@ class ClassicalMolecules(Potential):
         require_finite(found.energy, found.forces, self._topology)
         return found
 
-    def _evaluate_part(self, positions: FloatArray, subset: BoolArray, virial: bool) -> Evaluation:
+    def of_part(self, positions: FloatArray, members: BoolArray, part: BoolArray) -> Evaluation:
+        if 2 * np.count_nonzero(members) < len(members):
+            found = self._evaluate_small(positions, members, False, part)
+        else:
+            found = self._evaluate(positions, members.astype(np.float64), "product", False, only=part)
+        require_finite(found.energy, found.forces, self._topology)
+        return found
+
+    def _evaluate_small(self, positions: FloatArray, subset: BoolArray, virial: bool, only: BoolArray | None = None) -> Evaluation:
         """A small subset, as a system of its own: molecules far away, of which a reservoir has many, cost nothing."""
-        if self._part is None or not self._part.holds(subset):
-            self._part = _Part(self, positions, subset)
-        return self._part.evaluate(positions, subset, virial)
+        if self._small is None or not self._small.holds(subset):
+            self._small = _SmallSubset(self, positions, subset)
+        return self._small.evaluate(positions, subset, virial, only)
 
     def _evaluate(
-        self, positions: FloatArray, weights: FloatArray, rule: Rule, virial: bool, slope: tuple[float, float] = HALVES
-    ) -> Evaluation:
+        self, positions: FloatArray, weights: FloatArray, rule: Rule, virial: bool, slope: tuple[float, float] = HALVES,
+        only: BoolArray | None = None,
+    ) -> Evaluation:  # fmt: skip
+        """All pairs, or those of the molecules of ``only``."""
         topology, molecules, real = self._topology, self._molecules, self._real
         n_molecules, n_atoms, n_threads = topology.n_molecules, topology.n_atoms, threads_for(topology.n_molecules)
         points, sites = np.empty((n_molecules, 3)), np.empty((n_atoms, 3), dtype=real)
@@ -172,6 +184,8 @@ class ClassicalMolecules(Potential):
         )  # fmt: skip
         reach = self.cutoff + 2 * math.sqrt(square) * (1 + 1e-6)
         start, neighbours, longest = self._candidates(points, selected, reach)
+        if only is not None:
+            start, neighbours = pairs_of(only[self._order], selected, start, neighbours)
         fractions, unit = fractions_of(points, self._edges, real)
         frame = Frame(
             selected.nonzero()[0], fractions, unit, ordered, sites, np.array(RULES[rule], dtype=real), np.array(slope),
@@ -204,7 +218,7 @@ class ClassicalMolecules(Potential):
         )  # fmt: skip
 
 
-class _Part:
+class _SmallSubset:
     """The molecules of a subset and those beside it, bound as a system of their own."""
 
     def __init__(self, whole: ClassicalMolecules, positions: FloatArray, subset: BoolArray) -> None:
@@ -224,9 +238,9 @@ class _Part:
     def holds(self, subset: BoolArray) -> bool:
         return not (subset & ~self._mask).any()
 
-    def evaluate(self, positions: FloatArray, subset: BoolArray, virial: bool) -> Evaluation:
-        weights = subset[self._chosen].astype(np.float64)
-        found = self.potential._evaluate(positions[self._atoms], weights, "product", virial)
+    def evaluate(self, positions: FloatArray, subset: BoolArray, virial: bool, only: BoolArray | None) -> Evaluation:
+        weights, part = subset[self._chosen].astype(np.float64), None if only is None else only[self._chosen]
+        found = self.potential._evaluate(positions[self._atoms], weights, "product", virial, only=part)
         forces, capped, sites = np.zeros((self._n_atoms, 3)), np.zeros(len(subset), dtype=np.int64), np.zeros(len(subset))
         forces[self._atoms], capped[self._chosen], sites[self._chosen] = found.forces, found.capped, found.sites
         return Evaluation(found.energy, forces, found.virial, capped, sites)

@@ -106,6 +106,22 @@ def group_by_first(first: RowArray, second: RowArray, n_sites: int) -> tuple[Int
 
 
 @njit(cache=True, error_model="numpy")
+def pairs_of(part: BoolArray, selected: BoolArray, start: IntArray, neighbours: RowArray) -> tuple[IntArray, RowArray]:
+    """The pairs of selected sites of which at least one belongs to a part, in the order of the list."""
+    starts, found = np.zeros(len(start), dtype=np.int64), np.empty(len(neighbours), dtype=np.int32)
+    n = 0
+    for i in range(len(selected)):
+        if selected[i]:
+            for pair in range(start[i], start[i + 1]):
+                j = neighbours[pair]
+                # Written without a branch, as everywhere: a pair that is not kept is overwritten.
+                found[n] = j
+                n += int(selected[j] & (part[i] | part[j]))
+        starts[i + 1] = n
+    return starts, found[:n]
+
+
+@njit(cache=True, error_model="numpy")
 def select_pairs(
     positions: FloatArray, edges: FloatArray, cutoff: float, selected: BoolArray, start: IntArray, neighbours: RowArray,
     wrapped: FloatArray, sites: IntArray, rows: RowArray, pair_start: IntArray, pair_neighbours: RowArray,
