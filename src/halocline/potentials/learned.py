@@ -188,7 +188,7 @@ def require_finite(energy: float, forces: FloatArray, topology: Topology) -> Non
     Raises:
         RunFailure: names the first atom and its molecule.
     """
-    if np.isfinite(energy) and np.isfinite(forces.sum()):
+    if math.isfinite(energy) and math.isfinite(forces.sum()):
         return
     bad = np.flatnonzero(~np.isfinite(forces).all(axis=1))
     remedy = "Look at the configuration: atoms may overlap. Shorten the time step, or train on such configurations."
@@ -213,11 +213,14 @@ def sum_by_molecule(counts: IntArray, molecules: IntArray, n_molecules: int) -> 
 @njit(cache=True)
 def centres_of_mass(positions: FloatArray, offsets: IntArray, share: FloatArray) -> FloatArray:
     """(n_molecules, 3) centres of whole molecules; ``share`` is the mass of each atom over that of its molecule."""
-    centres = np.zeros((len(offsets) - 1, 3))
+    centres = np.empty((len(offsets) - 1, 3))
     for molecule in range(len(centres)):
+        x, y, z = 0.0, 0.0, 0.0
         for atom in range(offsets[molecule], offsets[molecule + 1]):
-            for k in range(3):
-                centres[molecule, k] += share[atom] * positions[atom, k]
+            x += share[atom] * positions[atom, 0]
+            y += share[atom] * positions[atom, 1]
+            z += share[atom] * positions[atom, 2]
+        centres[molecule, 0], centres[molecule, 1], centres[molecule, 2] = x, y, z
     return centres
 
 

@@ -140,15 +140,17 @@ def place(
 @njit(error_model="numpy", cache=True)
 def collect(work: Work, order: IntArray) -> tuple[float, FloatArray, IntArray, FloatArray]:
     """Sums over threads: energy, forces (n_atoms, 3), and capped pairs and energies (n_molecules,) in the order of the system."""
-    n_threads, n_atoms, energy = len(work.energy), work.forces.shape[1], 0.0
-    forces, capped, own = np.zeros((n_atoms, 3)), np.empty(len(order), dtype=np.int64), np.empty(len(order))
-    for thread in range(n_threads):
+    n_molecules, n_atoms, energy = len(order), work.forces.shape[1], 0.0
+    forces, capped, own = np.zeros((n_atoms, 3)), np.zeros(n_molecules, dtype=np.int64), np.zeros(n_molecules)
+    for thread in range(len(work.energy)):
         energy += work.energy[thread]
+        on_atoms, counts, energies = work.forces[thread], work.capped[thread], work.energies[thread]
         for atom in range(n_atoms):
             for c in range(3):
-                forces[atom, c] += work.forces[thread, atom, c]
-    for m in range(len(order)):
-        capped[order[m]], own[order[m]] = work.capped[:, m].sum(), work.energies[:, m].sum()
+                forces[atom, c] += on_atoms[atom, c]
+        for m in range(n_molecules):
+            capped[order[m]] += counts[m]
+            own[order[m]] += energies[m]
     return energy, forces, capped, own
 
 

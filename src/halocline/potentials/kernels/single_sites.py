@@ -14,12 +14,13 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
+from halocline.potentials.kernels.dense import FASTMATH
 from halocline.potentials.kernels.frame import Frame, Molecules, SiteTable, Work
 from halocline.potentials.kernels.site_pairs import LENGTH
 
 _X, _Y, _Z, _ENERGY = (np.uint64(row * LENGTH) for row in range(1, 5))
 _ZERO, _ONE, _LENGTH = np.uint64(0), np.uint64(1), np.uint64(LENGTH)
-# No reassociation: a pair that adds zero must not change how the others are summed.
+# No reassociation of sums over pairs: a pair that adds zero must not change how the others are summed.
 _CONTRACT = {"contract"}
 
 
@@ -35,18 +36,18 @@ def _gather(i, first, n, begin, neighbours, fractions, weights, rule, s, near, s
         s[place] = constant + linear * weights[j]
 
 
-@njit(error_model="numpy", fastmath=_CONTRACT, inline="always")
+@njit(error_model="numpy", fastmath=FASTMATH, cache=True)
 def _interact(n, steps_x, steps_y, steps_z, unit, c12, c6, shift, square_core, field, s):  # type: ignore[no-untyped-def]
     """Forces and energies of n pairs; returns how many are within their core."""
     ux, uy, uz = unit[0], unit[1], unit[2]
     one, zero, square_cutoff, twelve_c12, six_c6 = field[0], field[1], field[2], field[8] * c12, field[9] * c6
-    real, inner = unit.dtype.type, 0
+    real, inner = unit.dtype.type, zero
     for k in range(n):
         # The difference of two integers overflowed exactly where the nearest image is another one.
         dx, dy, dz = ux * real(steps_x[k]), uy * real(steps_y[k]), uz * real(steps_z[k])
         square, factor = dx * dx + dy * dy + dz * dz, s[k]
         inside = (square < square_cutoff) & (factor != zero)
-        inner += inside & (square < square_core)
+        inner += one if inside & (square < square_core) else zero
         inverse2 = one / (square if square > square_core else square_core)
         inverse6 = inverse2 * inverse2 * inverse2
         energy = inverse6 * (c12 * inverse6 - c6) - shift
