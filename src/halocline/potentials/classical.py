@@ -137,6 +137,7 @@ class ClassicalMolecules(Potential):
 
     def reset(self) -> None:
         self._list: NeighbourList | None = None
+        self._kept: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
         self._small: _SmallSubset | None = None
 
     def evaluate(self, positions: FloatArray, subset: BoolArray | None = None, virial: bool = False) -> Evaluation:
@@ -208,13 +209,14 @@ class ClassicalMolecules(Potential):
         return *self._list.candidates(points, selected), self._list.longest
 
     def _buffers(self, n_threads: int, longest: int) -> Work:
-        """What the threads write; ``longest`` places for the neighbours of one molecule."""
+        """What the threads write; ``longest`` places for the neighbours of one molecule. What needs no zeros is kept between calls."""
         real, n_molecules, n_atoms = self._real, self._topology.n_molecules, self._topology.n_atoms
+        if self._kept is None or self._kept[1].shape[0] != n_threads or self._kept[1].shape[1] < longest:
+            rows, places = np.zeros((n_threads, ROWS * LENGTH), dtype=real), longest + longest // 4
+            self._kept = rows, np.empty((n_threads, places), dtype=np.int32), np.empty((n_threads, places, 4), dtype=real)
         return Work(
-            np.zeros((n_threads, ROWS * LENGTH), dtype=real), np.empty((n_threads, longest), dtype=np.int32),
-            np.empty((n_threads, longest, 4), dtype=real), np.zeros((n_threads, n_atoms, 3), dtype=real),
-            np.zeros((n_threads, n_molecules)), np.zeros((n_threads, n_molecules), dtype=np.int64),
-            np.zeros(n_threads), np.zeros((n_threads, 3, 3)),
+            *self._kept, np.zeros((n_threads, n_atoms, 3), dtype=real), np.zeros((n_threads, n_molecules)),
+            np.zeros((n_threads, n_molecules), dtype=np.int64), np.zeros(n_threads), np.zeros((n_threads, 3, 3)),
         )  # fmt: skip
 
 
