@@ -259,9 +259,8 @@ class Simulation:
         # Few molecules are in the window of the force, in a large reservoir.
         acting = self._outward.nonzero()[0]
         if len(acting):
-            on_centres = self._outward[acting, None] * self.regions.direction(self.centres[acting])
-            self.forces = self.forces.copy()
-            add_to_atoms(self.forces, acting, on_centres, self.topology.offsets, self._share)
+            direction, self.forces = self.regions.direction(self.centres[acting]), self.forces.copy()
+            add_to_atoms(self.forces, acting, self._outward, direction, self.topology.offsets, self._share)
 
     def _members(self, distance: FloatArray, inside: BoolArray) -> BoolArray:
         if self.resolution == "full":

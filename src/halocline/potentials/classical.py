@@ -14,7 +14,7 @@ from halocline.errors import UserError
 from halocline.molecules.base import Nonbonded
 from halocline.potentials.base import BoolArray, Evaluation, Potential, Rule
 from halocline.potentials.kernels import molecular, single_sites
-from halocline.potentials.kernels.frame import Frame, Molecules, Work, collect, fractions_of, place
+from halocline.potentials.kernels.frame import INTEGERS, Frame, Molecules, Work, collect, grid_of, place
 from halocline.potentials.kernels.neighbour_loops import pairs_of
 from halocline.potentials.kernels.neighbours import NeighbourList, beside, require_room
 from halocline.potentials.kernels.site_pairs import LENGTH, ROWS
@@ -95,6 +95,7 @@ class ClassicalMolecules(Potential):
         if n_sites.max() > molecular.LARGEST:
             found = f"species '{topology.species[int(n_sites.argmax())]}' has {n_sites.max()} sites, at most {molecular.LARGEST} fit"
             raise UserError(found, type(self).__name__, "Split it into smaller molecules, or leave out sites without interactions.")
+        self._grid, self._unit = grid_of(self._edges, self._real)
         self._charges = site_charges(sets, self._real)
         self._table = site_table(sets, self.coulomb, self.force_cap, self.mixing, self._real)
         self._kernel = single_sites if n_sites.max() == 1 and not self._charges[0].any() else molecular
@@ -179,17 +180,17 @@ class ClassicalMolecules(Potential):
         n_molecules, n_atoms, n_threads = topology.n_molecules, topology.n_atoms, threads_for(topology.n_molecules)
         points, sites = np.empty((n_molecules, 3)), np.empty((n_atoms, 3), dtype=real)
         selected, ordered = np.empty(n_molecules, dtype=np.bool_), np.empty(n_molecules, dtype=real)
+        fractions = np.empty((n_molecules, 4), dtype=INTEGERS[real])
         square = place(
             np.ascontiguousarray(positions, dtype=np.float64), self._share, molecules, self._order, weights, rule != "product",
-            points, sites, selected, ordered,
+            self._grid, points, fractions, sites, selected, ordered,
         )  # fmt: skip
         reach = self.cutoff + 2 * math.sqrt(square) * (1 + 1e-6)
         start, neighbours, longest = self._candidates(points, selected, reach)
         if only is not None:
             start, neighbours = pairs_of(only[self._order], selected, start, neighbours)
-        fractions, unit = fractions_of(points, self._edges, real)
         frame = Frame(
-            selected.nonzero()[0], fractions, unit, ordered, sites, np.array(RULES[rule], dtype=real), np.array(slope),
+            selected.nonzero()[0], fractions, self._unit, ordered, sites, np.array(RULES[rule], dtype=real), np.array(slope),
             real(reach**2), start, neighbours,
         )  # fmt: skip
         work = self._buffers(n_threads, longest + 1)

@@ -236,9 +236,11 @@ def spread_forces(bead_forces: FloatArray, offsets: IntArray, share: FloatArray)
 
 
 @njit(cache=True)
-def add_to_atoms(forces: FloatArray, molecules: IntArray, on_centres: FloatArray, offsets: IntArray, share: FloatArray) -> None:
-    """Add (n, 3) forces on the centres of mass of n molecules to (n_atoms, 3) forces on atoms."""
+def add_to_atoms(
+    forces: FloatArray, molecules: IntArray, strength: FloatArray, direction: FloatArray, offsets: IntArray, share: FloatArray
+) -> None:
+    """Add forces on the centres of mass of n molecules, (n_molecules,) strengths along (n, 3) directions, to (n_atoms, 3) forces on atoms."""
     for row in range(len(molecules)):
         for atom in range(offsets[molecules[row]], offsets[molecules[row] + 1]):
             for k in range(3):
-                forces[atom, k] += share[atom] * on_centres[row, k]
+                forces[atom, k] += share[atom] * (strength[molecules[row]] * direction[row, k])

@@ -42,6 +42,8 @@ class _Level:
 
 def _difference(positions: FloatArray, terms: list[Term], before: BoolArray, after: BoolArray) -> list[Part]:
     """E(after) - E(before): what those who entered add to the new subset, less what those who left added to the old one."""
+    if not terms:
+        return []
     entered, left = after & ~before, before & ~after
     parts = [(factor, term.of_part(positions, after, entered)) for factor, term in terms] if entered.any() else []
     return parts + ([(-factor, term.of_part(positions, before, left)) for factor, term in terms] if left.any() else [])
@@ -65,7 +67,8 @@ class SubtractiveCoupling(Coupling):
     def __init__(self, fine: Potential, coarse: Potential, *further: Potential) -> None:
         super().__init__(fine, coarse)
         self._levels = [_Level(potential) for potential in (coarse, *further)]
-        between = [term for _, term in flat(fine) if not term.additive_over_molecules] + [term for k in self._levels for _, term in k.whole]
+        self._fine = flat(fine)
+        between = [term for _, term in self._fine if not term.additive_over_molecules] + [term for k in self._levels for _, term in k.whole]
         self._pairwise = all(term.pairwise for term in between)
         self._last: tuple[Evaluation, list[BoolArray]] | None = None
 
@@ -120,7 +123,7 @@ class SubtractiveCoupling(Coupling):
         A molecule that leaves the shell of a level may have been turned by waking; the potential of that level then does not know
         orientations.
         """
-        parts, last = _difference(positions, flat(self.fine), before[0], after[0]), len(self._levels) - 1
+        parts, last = _difference(positions, self._fine, before[0], after[0]), len(self._levels) - 1
         for k, level in enumerate(self._levels):
             members = (before[k + 1], after[k + 1]) if k < last else (self._everything, self._everything)
             parts += _difference(positions, level.shell, members[0] & ~before[k], members[1] & ~after[k])
@@ -130,7 +133,8 @@ class SubtractiveCoupling(Coupling):
 
     def _sets(self, resolution: Resolution) -> list[BoolArray]:
         """Members of S_0, S_1, ... from the innermost outwards, the last but one level included."""
-        sets = list(np.atleast_2d(resolution.inside))
+        inside = resolution.inside
+        sets = [inside] if inside.ndim == 1 else list(inside)
         if len(sets) != len(self._levels):
             raise UserError(
                 f"{len(sets)} nested sets do not fit {len(self._levels) + 1} potentials",

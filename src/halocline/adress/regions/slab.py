@@ -67,8 +67,7 @@ class Slab(Regions):
 
     def direction(self, centres: FloatArray) -> FloatArray:
         result = np.zeros((len(centres), 3))
-        result[:, 0] = 1.0
-        result[self.shift(centres) < 0, 0] = -1.0
+        np.copysign(1.0, self.shift(centres), out=result[:, 0])
         return result
 
     def shell_volumes(self, edges: FloatArray, cell: FloatArray) -> FloatArray:

@@ -91,6 +91,18 @@ class Frame(NamedTuple):
     neighbours: RowArray
 
 
+class Grid(NamedTuple):
+    """(3,) edges of a box, Å, the number of integers that span it, and the largest of them that a fraction may become."""
+
+    edges: FloatArray
+    span: float
+    largest: float
+
+
+INTEGERS = {np.float32: np.int32, np.float64: np.int64}
+"""Integers of the width of the kernel's numbers."""
+
+
 class Work(NamedTuple):
     """Buffers of each thread: first axis."""
 
@@ -104,14 +116,22 @@ class Work(NamedTuple):
     virial: FloatArray
 
 
+@njit(error_model="numpy", inline="always")
+def _fraction(x, c, grid):  # type: ignore[no-untyped-def]
+    """Coordinate x along axis c as a fraction of the box, from the smallest to the largest integer."""
+    scaled = x / grid.edges[c]
+    return min((scaled - np.rint(scaled)) * grid.span, grid.largest)
+
+
 @njit(error_model="numpy", cache=True)
 def place(
-    positions: FloatArray, share: FloatArray, molecules: Molecules, order: IntArray, weights: FloatArray, every: bool,
-    points: FloatArray, sites: RealArray, selected: BoolArray, ordered: RealArray,
+    positions: FloatArray, share: FloatArray, molecules: Molecules, order: IntArray, weights: FloatArray, every: bool, grid: Grid,
+    points: FloatArray, fractions: Any, sites: RealArray, selected: BoolArray, ordered: RealArray,
 ) -> float:  # fmt: skip
-    """Centres of mass, sites relative to them, and which molecules are selected (those with a weight, or ``every`` one) with their weights.
+    """Centres of mass and their fractions, sites relative to them, and which molecules are selected (those with a weight, or ``every``
+    one) with their weights.
 
-    The first arrays are those of the system, the last four are filled in the order of ``molecules``.
+    The first arrays are those of the system, the last five are filled in the order of ``molecules``.
 
     Returns:
         The largest squared distance of a site from its centre, Å^2.
@@ -126,7 +146,8 @@ def place(
             centre = 0.0
             for atom in range(first, last):
                 centre += share[atom] * positions[atom, c]
-            points[m, c] = centre
+            points[m, c], fractions[m, c] = centre, _fraction(centre, c, grid)
+        fractions[m, 3] = 0
         for atom in range(first, last):
             square = 0.0
             for c in range(3):
@@ -154,6 +175,14 @@ def collect(work: Work, order: IntArray) -> tuple[float, FloatArray, IntArray, F
     return energy, forces, capped, own
 
 
+def grid_of(edges: FloatArray, real: type[np.floating]) -> tuple[Grid, RealArray]:
+    """How a periodic box of (3,) edges in Å is counted in integers of the width of ``real``, and the (4,) ``unit`` of a :class:`Frame`."""
+    bits = 32 if real is np.float32 else 64
+    span, unit = 2.0**bits, np.zeros(4, dtype=real)
+    unit[:3] = edges / span
+    return Grid(np.array(edges, dtype=np.float64), span, 0.5 * span - 1.0 if bits == 32 else float(np.nextafter(0.5 * span, 0.0))), unit
+
+
 def fractions_of(points: FloatArray, edges: FloatArray, real: type[np.floating]) -> tuple[Any, RealArray]:
     """Points of a periodic box as integers of the width of ``real`` whose range is the box, with a column of zeros, and their unit.
 
@@ -162,19 +191,14 @@ def fractions_of(points: FloatArray, edges: FloatArray, real: type[np.floating])
         edges: (3,), Å.
         real: number type of the kernel.
     """
-    integer = np.int32 if real is np.float32 else np.int64
-    span = 2.0 ** np.iinfo(integer).bits
-    fractions, unit = np.empty((len(points), 4), dtype=integer), np.zeros(4, dtype=real)
-    unit[:3] = edges / span
-    largest = np.nextafter(0.5 * span, 0.0) if integer is np.int64 else 0.5 * span - 1.0
-    _fill(points, edges, span, largest, fractions)
+    fractions, (grid, unit) = np.empty((len(points), 4), dtype=INTEGERS[real]), grid_of(edges, real)
+    _fill(points, grid, fractions)
     return fractions, unit
 
 
 @njit(error_model="numpy", cache=True)
-def _fill(points: FloatArray, edges: FloatArray, span: float, largest: float, fractions: Any) -> None:
+def _fill(points: FloatArray, grid: Grid, fractions: Any) -> None:
     for m in range(len(points)):
         for c in range(3):
-            scaled = points[m, c] / edges[c]
-            fractions[m, c] = min((scaled - np.rint(scaled)) * span, largest)
+            fractions[m, c] = _fraction(points[m, c], c, grid)
         fractions[m, 3] = 0
