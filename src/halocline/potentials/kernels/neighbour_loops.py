@@ -41,6 +41,12 @@ def is_stale(
     return 1 if moved else 0
 
 
+@njit(error_model="numpy", inline="always")
+def _wrapped(cell, n):  # type: ignore[no-untyped-def]
+    """The number of a cell that is at most one beyond either end; a division would cost more than a pair."""
+    return cell + n if cell < 0 else (cell - n if cell >= n else cell)
+
+
 @njit(cache=True, error_model="numpy")
 def find_pairs(
     wrapped: FloatArray, sites: IntArray, edges: FloatArray, n_cells: IntArray, reach: float, first: RowArray, second: RowArray
@@ -74,9 +80,11 @@ def find_pairs(
         px, py, pz = wrapped[j]
         # With one or two cells along an axis every cell is a neighbour, and must be visited once.
         for dx in range(min(nx, 3)):
+            row = _wrapped(x + dx - 1, nx) * ny
             for dy in range(min(ny, 3)):
+                column = (row + _wrapped(y + dy - 1, ny)) * nz
                 for dz in range(min(nz, 3)):
-                    other = (((x + dx + nx - 1) % nx) * ny + (y + dy + ny - 1) % ny) * nz + (z + dz + nz - 1) % nz
+                    other = column + _wrapped(z + dz - 1, nz)
                     for member in range(np.uint64(head[other]), np.uint64(head[other + 1])):
                         i = members[member]
                         if i >= j:

@@ -64,7 +64,9 @@ class NeighbourList:
         edges = np.ascontiguousarray(edges, dtype=np.float64)
         require_room(cutoff, edges)
         self.cutoff, self.edges, self.skin, self.margin = float(cutoff), edges, float(skin), float(margin)
-        self.builds, self.longest, self._capacity = 0, 0, 0
+        self.builds, self.longest = 0, 0
+        # Places for pairs, kept from one build to the next.
+        self._found = np.empty(0, dtype=np.int32), np.empty(0, dtype=np.int32)
         self.reset()
 
     def reset(self) -> None:
@@ -85,6 +87,8 @@ class NeighbourList:
         if selected is None:
             selected = np.ones(len(positions), dtype=np.bool_)
         self._update(positions, selected)
+        if not self._has_room:
+            self._make_room()
         sites, rows, start = self._sites, self._rows, self._pair_start
         n_rows, n_pairs = select_pairs(
             positions, self.edges, self.cutoff, selected, self._start, self._neighbours,
@@ -135,24 +139,32 @@ class NeighbourList:
         n_cells = np.maximum(1, np.floor(self.edges / reach)).astype(np.int64)
         density = len(sites) / self.edges.prod()
         # A subset is denser than its share of the box: what the last list took is the better guess.
-        self._capacity = max(self._capacity, int(len(sites) * (2.5 * density * reach**3 + 8)) + 64)
+        places = max(len(self._found[0]), int(len(sites) * (2.5 * density * reach**3 + 8)) + 64)
         while True:
-            first, second = np.empty(self._capacity, dtype=np.int32), np.empty(self._capacity, dtype=np.int32)
+            if len(self._found[0]) < places:
+                self._found = np.empty(places, dtype=np.int32), np.empty(places, dtype=np.int32)
+            first, second = self._found
             found = find_pairs(wrapped, sites, self.edges, n_cells, reach, first, second)
-            if found < self._capacity:
+            if found < places:
                 break
-            self._capacity = found + found // 8 + 1
+            places = found + found // 8 + 1
         self._start, self._neighbours = group_by_first(first[:found], second[:found], n_sites)
         self.longest = int(np.diff(self._start).max(initial=0))
         self._reference, self._candidates = positions.copy(), candidates.copy()
+        self._has_room = False
+        self.builds += 1
+
+    def _make_room(self) -> None:
+        """Buffers of a PairList, which those who take candidates do not need."""
+        n_sites, n_pairs = len(self._reference), len(self._neighbours)
         self._wrapped = np.empty((n_sites, 3))
         self._sites = np.empty(n_sites, dtype=np.int64)
         self._rows = np.empty(n_sites, dtype=np.int32)
         self._pair_start = np.empty(n_sites + 1, dtype=np.int64)
         # One place more than candidates: rejected pairs are written too.
-        self._pair_neighbours = np.empty(found + 1, dtype=np.int32)
-        self._displacements, self._distances = np.empty((found + 1, 3)), np.empty(found + 1)
-        self.builds += 1
+        self._pair_neighbours = np.empty(n_pairs + 1, dtype=np.int32)
+        self._displacements, self._distances = np.empty((n_pairs + 1, 3)), np.empty(n_pairs + 1)
+        self._has_room = True
 
 
 def require_room(cutoff: float, edges: FloatArray) -> None:
