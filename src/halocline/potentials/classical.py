@@ -17,7 +17,7 @@ from halocline.potentials.kernels import molecular, single_sites
 from halocline.potentials.kernels.frame import INTEGERS, Frame, Molecules, Work, collect, grid_of, place
 from halocline.potentials.kernels.neighbour_loops import pairs_of
 from halocline.potentials.kernels.neighbours import NeighbourList, beside, require_room
-from halocline.potentials.kernels.site_pairs import LENGTH, ROWS
+from halocline.potentials.kernels.site_pairs import LENGTH, ROWS, RealArray
 from halocline.potentials.kernels.threads import one_caller, threads_for
 from halocline.potentials.learned import centres_of_mass, orthorhombic_edges, require_finite
 from halocline.potentials.site_tables import Coulomb, PairForces, site_charges, site_table
@@ -179,8 +179,9 @@ class ClassicalMolecules(Potential):
         topology, molecules, real = self._topology, self._molecules, self._real
         n_molecules, n_atoms, n_threads = topology.n_molecules, topology.n_atoms, threads_for(topology.n_molecules)
         points, sites = np.empty((n_molecules, 3)), np.empty((n_atoms, 3), dtype=real)
-        selected, ordered = np.empty(n_molecules, dtype=np.bool_), np.empty(n_molecules, dtype=real)
-        fractions = np.empty((n_molecules, 4), dtype=INTEGERS[real])
+        selected = np.empty(n_molecules, dtype=np.bool_)
+        ordered: RealArray = np.empty(n_molecules, dtype=real)
+        fractions: IntArray = np.empty((n_molecules, 4), dtype=INTEGERS[real])
         square = place(
             np.ascontiguousarray(positions, dtype=np.float64), self._share, molecules, self._order, weights, rule != "product",
             self._grid, points, fractions, sites, selected, ordered,

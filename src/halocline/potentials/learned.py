@@ -239,7 +239,7 @@ def spread_forces(bead_forces: FloatArray, offsets: IntArray, share: FloatArray)
 def add_to_atoms(
     forces: FloatArray, molecules: IntArray, strength: FloatArray, direction: FloatArray, offsets: IntArray, share: FloatArray
 ) -> None:
-    """Add forces on the centres of mass of n molecules, (n_molecules,) strengths along (n, 3) directions, to (n_atoms, 3) forces on atoms."""
+    """Add forces on the centres of n molecules, of (n_molecules,) strengths along (n, 3) directions, to (n_atoms, 3) forces on atoms."""
     for row in range(len(molecules)):
         for atom in range(offsets[molecules[row]], offsets[molecules[row] + 1]):
             for k in range(3):

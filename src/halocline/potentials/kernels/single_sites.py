@@ -118,11 +118,12 @@ def run(thread: int, n_threads: int, molecules: Molecules, table: SiteTable, fra
     capped, virial = work.capped[thread], work.virial[thread]
     species, atoms, ends, starts, stops = molecules.species, molecules.first, molecules.end, table.start, table.stop
     pair, core, field, slope, rule = table.pair, table.core, table.field, frame.slope, frame.rule
-    rows, fractions, weights, unit, start, neighbours = frame.rows, frame.fractions, frame.weights, frame.unit, frame.start, frame.neighbours
+    rows, start, neighbours = frame.rows, frame.start, frame.neighbours
+    fractions, weights, unit = frame.fractions, frame.weights, frame.unit
     near, steps = np.empty(LENGTH, dtype=np.uint64), np.empty((3, LENGTH), dtype=fractions.dtype)
     steps_x, steps_y, steps_z = steps[0], steps[1], steps[2]
     members, bounds = np.empty(LENGTH, dtype=np.int64), np.zeros(LENGTH + 1, dtype=np.uint64)
-    total, row, done, filled, n_parts, kind = 0.0, thread, 0, _ZERO, 0, -1
+    total, row, done, filled, n_parts, kind = 0.0, np.int64(thread), np.int64(0), _ZERO, 0, -1
     while row < len(rows) or filled > _ZERO:
         # The next neighbours of one species of the molecule whose turn it is; none at the end.
         parameters, n, first = -1, _ZERO, _ZERO
@@ -130,7 +131,7 @@ def run(thread: int, n_threads: int, molecules: Molecules, table: SiteTable, fra
             i = rows[row]
             first, end = np.uint64(start[i] + done), np.uint64(start[i + 1])
             if first == end:
-                row, done = row + n_threads, 0
+                row, done = row + n_threads, np.int64(0)
                 continue
             their = species[neighbours[first]]
             while neighbours[end - _ONE] >= ends[their]:
