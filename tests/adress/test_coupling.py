@@ -8,7 +8,10 @@ from halocline.adress.coupling.base import Coupling
 from halocline.adress.coupling.subtractive import SubtractiveCoupling
 from halocline.adress.regions import Resolution, Slab
 from halocline.adress.surface_error import surface_error
+from halocline.molecules.base import Nonbonded
 from halocline.potentials.base import Zero
+from halocline.potentials.classical import ClassicalMolecules
+from halocline.potentials.pair_table import PairTable
 from halocline.registry import available, get
 from halocline.state import State
 
@@ -156,3 +159,53 @@ def test_surface_is_felt_within_the_cutoff_and_no_deeper_for_pairs():
     assert np.nanmax(result.error[shallow]) > 0.01
     assert np.nanmax(result.error[deep]) == 0.0
     assert result.count.sum() == inside.sum()
+
+
+def classical(epsilon: float, precision: str = "double") -> ClassicalMolecules:
+    return ClassicalMolecules(5.9, "none", force_cap=0.5, precision=precision, parameters={"argon": (Nonbonded(0.0, 3.4, epsilon),)})
+
+
+def beads() -> PairTable:
+    return PairTable.from_functions({("argon", "argon"): lambda r: 0.01 * (3.0 / r) ** 9}, 2.0, 5.5, 300, force_cap=1.0)
+
+
+@pytest.mark.parametrize("stack", ["tracers", "beads", "wells", "three levels"])
+def test_a_change_by_the_pairs_of_those_who_change_is_that_of_two_evaluations(stack):
+    state = lattice_fluid((6, 4, 4), 3.6, seed=6, jitter=0.4)
+    n, rng = state.topology.n_molecules, np.random.default_rng(7)
+    coarser = {
+        "tracers": [Zero()],
+        "beads": [beads()],
+        "wells": [HarmonicWell(0.1, state.positions + 0.2)],
+        "three levels": [classical(0.004), beads() + HarmonicWell(0.1, state.positions)],
+    }[stack]
+    coupling, fresh = (SubtractiveCoupling(classical(0.0104), *coarser) for _ in range(2))
+    for one in (coupling, fresh):
+        one.bind(state.topology, state.cell)
+    rank = rng.permutation(n)
+    inside = np.stack([rank < 40, rank < 70])[-len(coarser) :]
+    old = coupling.evaluate(state.positions, Resolution(inside.squeeze()))
+    for flips in (1, 3, 8):  # one change after the other: what was kept must follow
+        inside = inside.copy()
+        movers = rng.choice(n, flips, replace=False)
+        inside[-1, movers] ^= True
+        inside[0] = inside[0] & inside[-1] if len(inside) > 1 else inside[0]
+        new, jump = coupling.change(state.positions, old, Resolution(inside.squeeze()))
+        expected = fresh.evaluate(state.positions, Resolution(inside.squeeze()))
+        assert new.energy == pytest.approx(expected.energy, abs=1e-11 * max(1.0, abs(expected.energy)))
+        assert jump == pytest.approx(expected.energy - old.energy, abs=1e-11 * max(1.0, abs(expected.energy)))
+        assert jump != 0.0
+        np.testing.assert_allclose(new.forces, expected.forces, rtol=0, atol=1e-11 * np.abs(expected.forces).max())
+        np.testing.assert_array_equal(new.capped, expected.capped)
+        old = new
+
+
+def test_a_change_from_an_evaluation_of_somebody_else_is_evaluated_in_full():
+    state = lattice_fluid((6, 4, 4), 3.6, seed=6, jitter=0.4)
+    coupling, inside = bound(classical(0.0104), Zero(), state), np.arange(96) < 50
+    other = coupling.evaluate(state.positions, Resolution(np.arange(96) < 20))
+    coupling.evaluate(state.positions, Resolution(np.arange(96) < 30))
+    new, jump = coupling.change(state.positions, other, Resolution(inside))
+    expected = coupling.fine.evaluate(state.positions, inside)
+    assert new.energy == expected.energy
+    assert jump == expected.energy - other.energy

@@ -73,6 +73,8 @@ class RigidIntegrator:
         self.topology, self.timestep, self.temperature = topology, timestep, temperature
         self.positions = np.array(positions, dtype=np.float64, order="C")
         self.velocities = np.array(velocities, dtype=np.float64, order="C")
+        # The same numbers in one row, for loops over coordinates.
+        self._path, self._speed = self.positions.reshape(-1), self.velocities.reshape(-1)
         self._inverse = 1.0 / topology.masses
         self._rate = np.repeat(0.5 * timestep * ACCELERATION * self._inverse, 3)
         self._point_rate = 0.5 * timestep * ACCELERATION / topology.molecule_masses
@@ -139,7 +141,7 @@ class RigidIntegrator:
         force = np.ascontiguousarray(forces, dtype=np.float64)
         table, move = self._species, moves.kick_threaded if self._threaded else moves.kick
         move(
-            self._blocks, self.positions, self.velocities, force, self.velocities.reshape(-1), force.reshape(-1), self._rate,
+            self._blocks, self.positions, self.velocities, force, self._speed, force.reshape(-1), self._rate,
             self._point_rate, self._offsets, self._modes, self._kinds, self._masses, table.corners, table.triangles,
         )  # fmt: skip
 
@@ -151,7 +153,7 @@ class RigidIntegrator:
         """
         table, move = self._species, moves.fly_threaded if self._threaded else moves.fly
         lost = move(
-            self._blocks, self.positions, self.velocities, self.positions.reshape(-1), self.velocities.reshape(-1),
+            self._blocks, self.positions, self.velocities, self._path, self._speed,
             0.5 * self.timestep, self._offsets, self._modes, self._kinds, self._masses, self._inverse,
             table.corners, table.triangles, table.sites, table.lengths, table.starts,
         )  # fmt: skip

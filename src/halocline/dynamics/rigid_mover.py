@@ -82,10 +82,12 @@ class RigidMover(Mover):
         self.integrator.restore(arrays)
 
     def wake(self, molecules: NDArray[np.bool_]) -> float:
-        return float(self.integrator.wake(np.flatnonzero(molecules & self.integrator.points)).sum())
+        waking = np.flatnonzero(molecules & self.integrator.points)
+        return float(self.integrator.wake(waking).sum()) if len(waking) else 0.0
 
     def sleep(self, molecules: NDArray[np.bool_]) -> float:
-        return float(self.integrator.sleep(np.flatnonzero(molecules & self._can_sleep & ~self.integrator.points)).sum())
+        tired = np.flatnonzero(molecules & self._can_sleep & ~self.integrator.points)
+        return float(self.integrator.sleep(tired).sum()) if len(tired) else 0.0
 
     def limit(self, speed: float) -> int:
         """Slow down whole molecules so that no atom is faster than ``speed`` (Å/fs); returns the number of such atoms."""

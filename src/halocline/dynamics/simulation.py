@@ -254,12 +254,13 @@ class Simulation:
     def _add_force(self) -> None:
         """Total forces: those of the coupling, and on atom i the share m_i/M of the thermodynamic force."""
         self.forces = self.evaluation.forces
-        acting = np.flatnonzero(self._outward) if self._outward is not None else np.zeros(0, dtype=np.int64)
-        if self._outward is not None and len(acting):
-            # Few molecules are in the window of the force, in a large reservoir.
-            on_centres = self._outward[acting, None] * self.regions.direction(self.centres[acting])
-            self.forces = self.forces.copy()
-            add_to_atoms(self.forces, acting, on_centres, self.topology.offsets, self._share)
+        if self._outward is None:
+            return
+        # Few molecules are in the window of the force, in a large reservoir.
+        acting = self._outward.nonzero()[0]
+        if len(acting):
+            direction, self.forces = self.regions.direction(self.centres[acting]), self.forces.copy()
+            add_to_atoms(self.forces, acting, self._outward, direction, self.topology.offsets, self._share)
 
     def _members(self, distance: FloatArray, inside: BoolArray) -> BoolArray:
         if self.resolution == "full":

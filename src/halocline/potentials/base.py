@@ -53,12 +53,14 @@ class Potential(ABC):
             cut-off times number of layers.
         additive_over_molecules: True where the energy is a sum over single molecules, so that the energy of a set
             minus that of a subset is the energy of the rest.
+        pairwise: True where the energy is a sum over pairs of molecules, and :meth:`of_part` looks at the pairs of the part alone.
         rules: ways in which :meth:`evaluate_weighted` can scale the energy; empty where it is not a sum over molecules or pairs.
         centres_only: True where the energy knows a molecule by its centre of mass alone, so that its orientation is free.
     """
 
     interaction_range: float = 0.0
     additive_over_molecules: bool = False
+    pairwise: bool = False
     rules: frozenset[Rule] = frozenset()
     centres_only: bool = False
 
@@ -83,6 +85,19 @@ class Potential(ABC):
             subset: (n_molecules,) mask, or None for all.
             virial: whether to compute the virial as well.
         """
+
+    def of_part(self, positions: FloatArray, members: BoolArray, part: BoolArray) -> Evaluation:
+        """What some members of a subset add to its energy, E(members) - E(members without part), and its forces on all of them.
+
+        Args:
+            positions: (n_atoms, 3), Å, whole molecules.
+            members: (n_molecules,) mask of the subset.
+            part: (n_molecules,) mask of some of them.
+        """
+        if self.additive_over_molecules:
+            return self.evaluate(positions, part)
+        whole, rest = self.evaluate(positions, members), self.evaluate(positions, members & ~part)
+        return Evaluation(whole.energy - rest.energy, whole.forces - rest.forces, None, whole.capped - rest.capped)
 
     def evaluate_weighted(self, positions: FloatArray, weights: FloatArray, rule: Rule) -> Evaluation:
         """Energy scaled by weights of molecules, and its forces at fixed weights.

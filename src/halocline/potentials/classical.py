@@ -13,14 +13,15 @@ from halocline import registry
 from halocline.errors import UserError
 from halocline.molecules.base import Nonbonded
 from halocline.potentials.base import BoolArray, Evaluation, Potential, Rule
-from halocline.potentials.kernels import molecular
-from halocline.potentials.kernels.frame import Frame, Molecules, Work, fractions_of, place
+from halocline.potentials.kernels import molecular, single_sites
+from halocline.potentials.kernels.frame import INTEGERS, Frame, Molecules, Work, collect, grid_of, place
+from halocline.potentials.kernels.neighbour_loops import pairs_of
 from halocline.potentials.kernels.neighbours import NeighbourList, beside, require_room
 from halocline.potentials.kernels.site_pairs import LENGTH, ROWS, RealArray
 from halocline.potentials.kernels.threads import one_caller, threads_for
 from halocline.potentials.learned import centres_of_mass, orthorhombic_edges, require_finite
 from halocline.potentials.site_tables import Coulomb, PairForces, site_charges, site_table
-from halocline.potentials.weighting import HALVES, MARGIN, RULES, SLOPES, selected_by
+from halocline.potentials.weighting import HALVES, MARGIN, RULES, SLOPES
 from halocline.topology import FloatArray, IntArray, Topology
 
 
@@ -52,6 +53,7 @@ class ClassicalMolecules(Potential):
     """
 
     rules = frozenset(RULES)
+    pairwise = True
     centres = False
 
     def __init__(
@@ -93,8 +95,10 @@ class ClassicalMolecules(Potential):
         if n_sites.max() > molecular.LARGEST:
             found = f"species '{topology.species[int(n_sites.argmax())]}' has {n_sites.max()} sites, at most {molecular.LARGEST} fit"
             raise UserError(found, type(self).__name__, "Split it into smaller molecules, or leave out sites without interactions.")
+        self._grid, self._unit = grid_of(self._edges, self._real)
         self._charges = site_charges(sets, self._real)
         self._table = site_table(sets, self.coulomb, self.force_cap, self.mixing, self._real)
+        self._kernel = single_sites if n_sites.max() == 1 and not self._charges[0].any() else molecular
         self._forces: PairForces | None = None
         self._arrange(topology, n_sites)
 
@@ -129,16 +133,17 @@ class ClassicalMolecules(Potential):
     @property
     def builds(self) -> int:
         """Neighbour lists built since the last reset; what a small subset was served by is counted from its own start."""
-        owner = self if self._part is None else self._part.potential
+        owner = self if self._small is None else self._small.potential
         return 0 if owner._list is None else owner._list.builds
 
     def reset(self) -> None:
         self._list: NeighbourList | None = None
-        self._part: _Part | None = None
+        self._kept: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+        self._small: _SmallSubset | None = None
 
     def evaluate(self, positions: FloatArray, subset: BoolArray | None = None, virial: bool = False) -> Evaluation:
         if subset is not None and 2 * np.count_nonzero(subset) < len(subset):
-            found = self._evaluate_part(positions, subset, virial)
+            found = self._evaluate_small(positions, subset, virial)
         else:
             weights = np.ones(self._topology.n_molecules) if subset is None else subset.astype(np.float64)
             found = self._evaluate(positions, weights, "product", virial)
@@ -152,61 +157,72 @@ class ClassicalMolecules(Potential):
         require_finite(found.energy, found.forces, self._topology)
         return found
 
-    def _evaluate_part(self, positions: FloatArray, subset: BoolArray, virial: bool) -> Evaluation:
+    def of_part(self, positions: FloatArray, members: BoolArray, part: BoolArray) -> Evaluation:
+        if 2 * np.count_nonzero(members) < len(members):
+            found = self._evaluate_small(positions, members, False, part)
+        else:
+            found = self._evaluate(positions, members.astype(np.float64), "product", False, only=part)
+        require_finite(found.energy, found.forces, self._topology)
+        return found
+
+    def _evaluate_small(self, positions: FloatArray, subset: BoolArray, virial: bool, only: BoolArray | None = None) -> Evaluation:
         """A small subset, as a system of its own: molecules far away, of which a reservoir has many, cost nothing."""
-        if self._part is None or not self._part.holds(subset):
-            self._part = _Part(self, positions, subset)
-        return self._part.evaluate(positions, subset, virial)
+        if self._small is None or not self._small.holds(subset):
+            self._small = _SmallSubset(self, positions, subset)
+        return self._small.evaluate(positions, subset, virial, only)
 
     def _evaluate(
-        self, positions: FloatArray, weights: FloatArray, rule: Rule, virial: bool, slope: tuple[float, float] = HALVES
-    ) -> Evaluation:
-        topology, order, molecules = self._topology, self._order, self._molecules
+        self, positions: FloatArray, weights: FloatArray, rule: Rule, virial: bool, slope: tuple[float, float] = HALVES,
+        only: BoolArray | None = None,
+    ) -> Evaluation:  # fmt: skip
+        """All pairs, or those of the molecules of ``only``."""
+        topology, molecules, real = self._topology, self._molecules, self._real
         n_molecules, n_atoms, n_threads = topology.n_molecules, topology.n_atoms, threads_for(topology.n_molecules)
-        points, sites = np.empty((n_molecules, 3)), np.empty((n_atoms, 3), dtype=self._real)
-        square = place(np.ascontiguousarray(positions, dtype=np.float64), self._share, molecules, points, sites)
-        weights = weights[order]
-        selected = selected_by(weights, rule)
+        points, sites = np.empty((n_molecules, 3)), np.empty((n_atoms, 3), dtype=real)
+        selected = np.empty(n_molecules, dtype=np.bool_)
+        ordered: RealArray = np.empty(n_molecules, dtype=real)
+        fractions: IntArray = np.empty((n_molecules, 4), dtype=INTEGERS[real])
+        square = place(
+            np.ascontiguousarray(positions, dtype=np.float64), self._share, molecules, self._order, weights, rule != "product",
+            self._grid, points, fractions, sites, selected, ordered,
+        )  # fmt: skip
         reach = self.cutoff + 2 * math.sqrt(square) * (1 + 1e-6)
-        start, neighbours = self._candidates(points, selected, reach)
-        real, (fractions, unit) = self._real, fractions_of(points, self._edges, self._real)
+        start, neighbours, longest = self._candidates(points, selected, reach)
+        if only is not None:
+            start, neighbours = pairs_of(only[self._order], selected, start, neighbours)
         frame = Frame(
-            np.flatnonzero(selected), fractions, unit, weights.astype(real), sites, np.array(RULES[rule], dtype=real), np.array(slope),
+            selected.nonzero()[0], fractions, self._unit, ordered, sites, np.array(RULES[rule], dtype=real), np.array(slope),
             real(reach**2), start, neighbours,
         )  # fmt: skip
-        longest = int(np.diff(start).max(initial=0)) + 1
-        work = Work(
-            self._scratch(n_threads), np.empty((n_threads, longest), dtype=np.int32), np.empty((n_threads, longest, 4), dtype=self._real),
-            np.zeros((n_threads, n_atoms, 3), dtype=self._real), np.zeros((n_threads, n_molecules)),
-            np.zeros((n_threads, n_molecules), dtype=np.int64), np.zeros(n_threads), np.zeros((n_threads, 3, 3)),
-        )  # fmt: skip
+        work = self._buffers(n_threads, longest + 1)
         if n_threads == 1:
-            molecular.run(0, 1, molecules, self._table, frame, work, virial)
+            self._kernel.run(0, 1, molecules, self._table, frame, work, virial)
         else:
             with one_caller:
-                molecular.run_parallel(n_threads, molecules, self._table, frame, work, virial)
-        return self._collect(work, virial)
+                self._kernel.run_parallel(n_threads, molecules, self._table, frame, work, virial)
+        energy, forces, capped, own = collect(work, self._order)
+        return Evaluation(energy, forces, work.virial.sum(axis=0) if virial else None, capped, own)
 
-    def _candidates(self, points: FloatArray, selected: BoolArray, reach: float) -> tuple[np.ndarray, np.ndarray]:
-        """Candidates for pairs of molecules; flexible molecules that have grown need a longer list."""
+    def _candidates(self, points: FloatArray, selected: BoolArray, reach: float) -> tuple[np.ndarray, np.ndarray, int]:
+        """Candidates for pairs of molecules, and most of one molecule; flexible molecules that have grown need a longer list."""
         if self._list is None or reach > self._list.cutoff:
             slack = 0.0 if self._list is None else max(0.0, min(0.2, 0.5 * float(self._edges.min()) - reach))
             self._list = NeighbourList(reach + slack, self._edges, self.skin, MARGIN)
-        return self._list.candidates(points, selected)
+        return *self._list.candidates(points, selected), self._list.longest
 
-    def _scratch(self, n_threads: int) -> RealArray:
-        return np.zeros((n_threads, ROWS * LENGTH), dtype=self._real)
+    def _buffers(self, n_threads: int, longest: int) -> Work:
+        """What the threads write; ``longest`` places for the neighbours of one molecule. What needs no zeros is kept between calls."""
+        real, n_molecules, n_atoms = self._real, self._topology.n_molecules, self._topology.n_atoms
+        if self._kept is None or self._kept[1].shape[0] != n_threads or self._kept[1].shape[1] < longest:
+            rows, places = np.zeros((n_threads, ROWS * LENGTH), dtype=real), longest + longest // 4
+            self._kept = rows, np.empty((n_threads, places), dtype=np.int32), np.empty((n_threads, places, 4), dtype=real)
+        return Work(
+            *self._kept, np.zeros((n_threads, n_atoms, 3), dtype=real), np.zeros((n_threads, n_molecules)),
+            np.zeros((n_threads, n_molecules), dtype=np.int64), np.zeros(n_threads), np.zeros((n_threads, 3, 3)),
+        )  # fmt: skip
 
-    def _collect(self, work: Work, virial: bool) -> Evaluation:
-        energy, forces, own = float(work.energy.sum()), work.forces[0].astype(np.float64), np.empty(self._topology.n_molecules)
-        for more in work.forces[1:]:
-            forces += more
-        capped = np.empty(len(own), dtype=np.int64)
-        own[self._order], capped[self._order] = work.energies.sum(axis=0), work.capped.sum(axis=0)
-        return Evaluation(energy, forces, work.virial.sum(axis=0) if virial else None, capped, own)
 
-
-class _Part:
+class _SmallSubset:
     """The molecules of a subset and those beside it, bound as a system of their own."""
 
     def __init__(self, whole: ClassicalMolecules, positions: FloatArray, subset: BoolArray) -> None:
@@ -226,9 +242,9 @@ class _Part:
     def holds(self, subset: BoolArray) -> bool:
         return not (subset & ~self._mask).any()
 
-    def evaluate(self, positions: FloatArray, subset: BoolArray, virial: bool) -> Evaluation:
-        weights = subset[self._chosen].astype(np.float64)
-        found = self.potential._evaluate(positions[self._atoms], weights, "product", virial)
+    def evaluate(self, positions: FloatArray, subset: BoolArray, virial: bool, only: BoolArray | None) -> Evaluation:
+        weights, part = subset[self._chosen].astype(np.float64), None if only is None else only[self._chosen]
+        found = self.potential._evaluate(positions[self._atoms], weights, "product", virial, only=part)
         forces, capped, sites = np.zeros((self._n_atoms, 3)), np.zeros(len(subset), dtype=np.int64), np.zeros(len(subset))
         forces[self._atoms], capped[self._chosen], sites[self._chosen] = found.forces, found.capped, found.sites
         return Evaluation(found.energy, forces, found.virial, capped, sites)

@@ -188,7 +188,7 @@ def require_finite(energy: float, forces: FloatArray, topology: Topology) -> Non
     Raises:
         RunFailure: names the first atom and its molecule.
     """
-    if np.isfinite(energy) and np.isfinite(forces.sum()):
+    if math.isfinite(energy) and math.isfinite(forces.sum()):
         return
     bad = np.flatnonzero(~np.isfinite(forces).all(axis=1))
     remedy = "Look at the configuration: atoms may overlap. Shorten the time step, or train on such configurations."
@@ -213,11 +213,14 @@ def sum_by_molecule(counts: IntArray, molecules: IntArray, n_molecules: int) -> 
 @njit(cache=True)
 def centres_of_mass(positions: FloatArray, offsets: IntArray, share: FloatArray) -> FloatArray:
     """(n_molecules, 3) centres of whole molecules; ``share`` is the mass of each atom over that of its molecule."""
-    centres = np.zeros((len(offsets) - 1, 3))
+    centres = np.empty((len(offsets) - 1, 3))
     for molecule in range(len(centres)):
+        x, y, z = 0.0, 0.0, 0.0
         for atom in range(offsets[molecule], offsets[molecule + 1]):
-            for k in range(3):
-                centres[molecule, k] += share[atom] * positions[atom, k]
+            x += share[atom] * positions[atom, 0]
+            y += share[atom] * positions[atom, 1]
+            z += share[atom] * positions[atom, 2]
+        centres[molecule, 0], centres[molecule, 1], centres[molecule, 2] = x, y, z
     return centres
 
 
@@ -233,9 +236,11 @@ def spread_forces(bead_forces: FloatArray, offsets: IntArray, share: FloatArray)
 
 
 @njit(cache=True)
-def add_to_atoms(forces: FloatArray, molecules: IntArray, on_centres: FloatArray, offsets: IntArray, share: FloatArray) -> None:
-    """Add (n, 3) forces on the centres of mass of n molecules to (n_atoms, 3) forces on atoms."""
+def add_to_atoms(
+    forces: FloatArray, molecules: IntArray, strength: FloatArray, direction: FloatArray, offsets: IntArray, share: FloatArray
+) -> None:
+    """Add forces on the centres of n molecules, of (n_molecules,) strengths along (n, 3) directions, to (n_atoms, 3) forces on atoms."""
     for row in range(len(molecules)):
         for atom in range(offsets[molecules[row]], offsets[molecules[row] + 1]):
             for k in range(3):
-                forces[atom, k] += share[atom] * on_centres[row, k]
+                forces[atom, k] += share[atom] * (strength[molecules[row]] * direction[row, k])

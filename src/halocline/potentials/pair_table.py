@@ -14,6 +14,7 @@ from halocline.files import read_arrays, write_arrays
 from halocline.potentials.base import BoolArray, Evaluation, Potential, Rule
 from halocline.potentials.kernels import beads
 from halocline.potentials.kernels.frame import fractions_of
+from halocline.potentials.kernels.neighbour_loops import pairs_of
 from halocline.potentials.kernels.neighbours import NeighbourList
 from halocline.potentials.kernels.threads import one_caller, threads_for
 from halocline.potentials.learned import centres_of_mass, orthorhombic_edges, require_finite, spread_forces
@@ -43,6 +44,7 @@ class PairTable(Potential):
     """
 
     rules = frozenset(RULES)
+    pairwise = True
     centres_only = True
 
     def __init__(
@@ -131,23 +133,31 @@ class PairTable(Potential):
         weights = np.ones(self._topology.n_molecules) if subset is None else subset.astype(np.float64)
         return self._evaluate(positions, weights, "product", virial)
 
+    def of_part(self, positions: FloatArray, members: BoolArray, part: BoolArray) -> Evaluation:
+        return self._evaluate(positions, members.astype(np.float64), "product", False, only=part)
+
     def evaluate_weighted(self, positions: FloatArray, weights: FloatArray, rule: Rule) -> Evaluation:
         if rule not in RULES:
             return super().evaluate_weighted(positions, weights, rule)
         return self._evaluate(positions, np.asarray(weights, dtype=np.float64), rule, False, SLOPES[rule])
 
     def _evaluate(
-        self, positions: FloatArray, weights: FloatArray, rule: Rule, virial: bool, slope: tuple[float, float] = HALVES
-    ) -> Evaluation:
+        self, positions: FloatArray, weights: FloatArray, rule: Rule, virial: bool, slope: tuple[float, float] = HALVES,
+        only: BoolArray | None = None,
+    ) -> Evaluation:  # fmt: skip
+        """All pairs, or those of the molecules of ``only``."""
         topology = self._topology
         n, n_threads = topology.n_molecules, threads_for(topology.n_molecules, 256)
         centres = centres_of_mass(np.ascontiguousarray(positions, dtype=np.float64), topology.offsets, self._share)
-        start, neighbours = self._list.candidates(centres, selected_by(weights, rule))
+        selected = selected_by(weights, rule)
+        start, neighbours = self._list.candidates(centres, selected)
+        if only is not None:
+            start, neighbours = pairs_of(only, selected, start, neighbours)
         fractions, unit = fractions_of(centres, self._edges, np.float64)
         frame = beads.Beads(
             fractions, unit.astype(np.float64), weights, np.array(RULES[rule]), np.array(slope), self._species, start, neighbours
         )
-        work = beads.work_for(n_threads, n, int(np.diff(start).max(initial=0)))
+        work = beads.work_for(n_threads, n, self._list.longest)
         if n_threads == 1:
             beads.run(0, 1, self._table, frame, work, virial)
         else:

@@ -6,7 +6,7 @@ import copy
 
 import numpy as np
 
-from halocline.adress.coupling._two_level import Part, add, flat
+from halocline.adress.coupling._two_level import Part, Term, add, flat
 from halocline.adress.coupling.base import Coupling
 from halocline.adress.regions import BoolArray, Resolution
 from halocline.errors import UserError
@@ -40,6 +40,15 @@ class _Level:
         return [(factor, term.evaluate(positions, members & ~inner)) for factor, term in self.shell]
 
 
+def _difference(positions: FloatArray, terms: list[Term], before: BoolArray, after: BoolArray) -> list[Part]:
+    """E(after) - E(before): what those who entered add to the new subset, less what those who left added to the old one."""
+    if not terms:
+        return []
+    entered, left = after & ~before, before & ~after
+    parts = [(factor, term.of_part(positions, after, entered)) for factor, term in terms] if entered.any() else []
+    return parts + ([(-factor, term.of_part(positions, before, left)) for factor, term in terms] if left.any() else [])
+
+
 class SubtractiveCoupling(Coupling):
     """E = E_0(S_0) + sum_{k>=1} [E_k(S_k) - E_k(S_{k-1})], with S_0 within S_1 ... within everything.
 
@@ -58,6 +67,10 @@ class SubtractiveCoupling(Coupling):
     def __init__(self, fine: Potential, coarse: Potential, *further: Potential) -> None:
         super().__init__(fine, coarse)
         self._levels = [_Level(potential) for potential in (coarse, *further)]
+        self._fine = flat(fine)
+        between = [term for _, term in self._fine if not term.additive_over_molecules] + [term for k in self._levels for _, term in k.whole]
+        self._pairwise = all(term.pairwise for term in between)
+        self._last: tuple[Evaluation, list[BoolArray]] | None = None
 
     def bind(self, topology: Topology, cell: FloatArray) -> None:
         self._everything = np.ones(topology.n_molecules, dtype=bool)
@@ -66,11 +79,18 @@ class SubtractiveCoupling(Coupling):
 
     def evaluate(self, positions: FloatArray, resolution: Resolution) -> Evaluation:
         self._outermost: list[Part] | None = None
-        return self._combine(positions, resolution)
+        sets = self._sets(resolution)
+        self._last = self._combine(positions, sets), sets
+        return self._last[0]
 
     def change(self, positions: FloatArray, old: Evaluation, resolution: Resolution) -> tuple[Evaluation, float]:
         # The energy of everything does not know the membership: keep what evaluate() found at these positions.
-        new = self._combine(positions, resolution)
+        sets = self._sets(resolution)
+        if self._pairwise and self._last is not None and self._last[0] is old:
+            new = add([(1.0, old), *self._changes(positions, self._last[1], sets)])
+        else:
+            new = self._combine(positions, sets)
+        self._last = new, sets
         return new, new.energy - old.energy
 
     def evaluate_parts(
@@ -94,13 +114,27 @@ class SubtractiveCoupling(Coupling):
     def _potentials(self) -> list[Potential]:
         return [self.fine, *(potential for level in self._levels for potential in level.potentials())]
 
-    def _combine(self, positions: FloatArray, resolution: Resolution) -> Evaluation:
-        sets = self._sets(resolution)
+    def _combine(self, positions: FloatArray, sets: list[BoolArray]) -> Evaluation:
         return add([*self._inner_levels(positions, sets), *self._reservoir(positions, sets)])
+
+    def _changes(self, positions: FloatArray, before: list[BoolArray], after: list[BoolArray]) -> list[Part]:
+        """What other members of the sets change, where all interactions are between pairs: those of the molecules that changed.
+
+        A molecule that leaves the shell of a level may have been turned by waking; the potential of that level then does not know
+        orientations.
+        """
+        parts, last = _difference(positions, self._fine, before[0], after[0]), len(self._levels) - 1
+        for k, level in enumerate(self._levels):
+            members = (before[k + 1], after[k + 1]) if k < last else (self._everything, self._everything)
+            parts += _difference(positions, level.shell, members[0] & ~before[k], members[1] & ~after[k])
+            parts += _difference(positions, level.whole, *members)
+            parts += _difference(positions, [(-factor, term) for factor, term in level.removed], before[k], after[k])
+        return parts
 
     def _sets(self, resolution: Resolution) -> list[BoolArray]:
         """Members of S_0, S_1, ... from the innermost outwards, the last but one level included."""
-        sets = list(np.atleast_2d(resolution.inside))
+        inside = resolution.inside
+        sets = [inside] if inside.ndim == 1 else list(inside)
         if len(sets) != len(self._levels):
             raise UserError(
                 f"{len(sets)} nested sets do not fit {len(self._levels) + 1} potentials",

@@ -15,6 +15,7 @@ from dataclasses import fields
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from halocline import registry
@@ -112,6 +113,8 @@ class Regions(ABC):
         return self._nested(distance, inside)
 
     def _nested(self, distance: FloatArray, inside: BoolArray | None) -> BoolArray:
+        if not self.inner and (inside is None or self.hysteresis == 0.0):
+            return distance < self.outer
         margin = 0.0 if inside is None else np.where(inside, self.hysteresis, 0.0)
         if not self.inner:
             return distance < self.outer + margin
@@ -120,11 +123,7 @@ class Regions(ABC):
 
     def levels(self, distance: FloatArray, inside: BoolArray) -> LevelArray:
         """(n,) 0 in AT, 1 for the other members of S1, 2 for the reservoir."""
-        members = inside if inside.ndim == 1 else inside[-1]
-        result = np.full(len(distance), RESERVOIR, dtype=np.int8)
-        result[members] = TRANSITION
-        result[distance < self.atomistic] = ATOMISTIC
-        return result
+        return _levels(distance, inside if inside.ndim == 1 else inside[-1], float(self.atomistic))
 
     def weight(self, distance: FloatArray) -> FloatArray:
         """(n,) smooth resolution: 1 in AT, falling through Δ, 0 beyond (J. Chem. Phys. 123, 224106 (2005))."""
@@ -206,6 +205,14 @@ class Regions(ABC):
         """Plain data that :func:`regions_from_json` reads."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
         return {"shape": self.name, **{key: np.asarray(value).tolist() for key, value in values.items()}}
+
+
+@njit(cache=True, error_model="numpy")
+def _levels(distance: FloatArray, members: BoolArray, atomistic: float) -> LevelArray:
+    levels = np.empty(len(distance), dtype=np.int8)
+    for i in range(len(distance)):
+        levels[i] = ATOMISTIC if distance[i] < atomistic else (TRANSITION if members[i] else RESERVOIR)
+    return levels
 
 
 def regions_from_json(data: Mapping[str, Any]) -> Regions:

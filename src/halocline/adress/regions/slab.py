@@ -6,9 +6,20 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 import numpy as np
+from numba import njit
 
 from halocline.adress.regions.base import Regions, Weighting
 from halocline.topology import FloatArray, Topology
+
+
+@njit(cache=True, error_model="numpy")
+def _shift(centres: FloatArray, centre: float, length: float) -> FloatArray:
+    """(n,) x - centre by minimum image, Å."""
+    shift = np.empty(len(centres))
+    for i in range(len(centres)):
+        offset = centres[i, 0] - centre
+        shift[i] = offset - length * np.floor(offset / length + 0.5)
+    return shift
 
 
 @dataclass(frozen=True)
@@ -48,15 +59,15 @@ class Slab(Regions):
 
     def shift(self, centres: FloatArray) -> FloatArray:
         """(n,) x - centre by minimum image, in [-length/2, length/2)."""
-        offset = centres[:, 0] - self.centre
-        return offset - self.length * np.floor(offset / self.length + 0.5)
+        return _shift(centres, float(self.centre), float(self.length))
 
     def distance(self, centres: FloatArray) -> FloatArray:
-        return np.abs(self.shift(centres))
+        distance = self.shift(centres)
+        return np.abs(distance, out=distance)
 
     def direction(self, centres: FloatArray) -> FloatArray:
         result = np.zeros((len(centres), 3))
-        result[:, 0] = np.where(self.shift(centres) < 0, -1.0, 1.0)
+        np.copysign(1.0, self.shift(centres), out=result[:, 0])
         return result
 
     def shell_volumes(self, edges: FloatArray, cell: FloatArray) -> FloatArray:

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from halocline.potentials.kernels.neighbours import RowArray
+from halocline.potentials.kernels.neighbour_loops import BoolArray, RowArray
 from halocline.potentials.kernels.site_pairs import RealArray
 from halocline.topology import FloatArray, IntArray
 
@@ -91,6 +91,18 @@ class Frame(NamedTuple):
     neighbours: RowArray
 
 
+class Grid(NamedTuple):
+    """(3,) edges of a box, Å, the number of integers that span it, and the largest of them that a fraction may become."""
+
+    edges: FloatArray
+    span: float
+    largest: float
+
+
+INTEGERS = {np.float32: np.int32, np.float64: np.int64}
+"""Integers of the width of the kernel's numbers."""
+
+
 class Work(NamedTuple):
     """Buffers of each thread: first axis."""
 
@@ -104,18 +116,38 @@ class Work(NamedTuple):
     virial: FloatArray
 
 
+@njit(error_model="numpy", inline="always")
+def _fraction(x, c, grid):  # type: ignore[no-untyped-def]
+    """Coordinate x along axis c as a fraction of the box, from the smallest to the largest integer."""
+    scaled = x / grid.edges[c]
+    return min((scaled - np.rint(scaled)) * grid.span, grid.largest)
+
+
 @njit(error_model="numpy", cache=True)
-def place(positions: FloatArray, share: FloatArray, molecules: Molecules, points: FloatArray, sites: RealArray) -> float:
-    """Centres of mass, and sites relative to them; returns the largest squared distance of a site from its centre."""
+def place(
+    positions: FloatArray, share: FloatArray, molecules: Molecules, order: IntArray, weights: FloatArray, every: bool, grid: Grid,
+    points: FloatArray, fractions: Any, sites: RealArray, selected: BoolArray, ordered: RealArray,
+) -> float:  # fmt: skip
+    """Centres of mass and their fractions, sites relative to them, and which molecules are selected (those with a weight, or ``every``
+    one) with their weights.
+
+    The first arrays are those of the system, the last five are filled in the order of ``molecules``.
+
+    Returns:
+        The largest squared distance of a site from its centre, Å^2.
+    """
     largest = 0.0
     for m in range(len(molecules.first)):
+        weight = weights[order[m]]
+        ordered[m], selected[m] = weight, every or weight > 0.0
         first = molecules.first[m]
         last = first + molecules.n_sites[molecules.species[m]]
         for c in range(3):
             centre = 0.0
             for atom in range(first, last):
                 centre += share[atom] * positions[atom, c]
-            points[m, c] = centre
+            points[m, c], fractions[m, c] = centre, _fraction(centre, c, grid)
+        fractions[m, 3] = 0
         for atom in range(first, last):
             square = 0.0
             for c in range(3):
@@ -126,6 +158,31 @@ def place(positions: FloatArray, share: FloatArray, molecules: Molecules, points
     return largest
 
 
+@njit(error_model="numpy", cache=True)
+def collect(work: Work, order: IntArray) -> tuple[float, FloatArray, IntArray, FloatArray]:
+    """Sums over threads: energy, forces (n_atoms, 3), and capped pairs and energies (n_molecules,) in the order of the system."""
+    n_molecules, n_atoms, energy = len(order), work.forces.shape[1], 0.0
+    forces, capped, own = np.zeros((n_atoms, 3)), np.zeros(n_molecules, dtype=np.int64), np.zeros(n_molecules)
+    for thread in range(len(work.energy)):
+        energy += work.energy[thread]
+        on_atoms, counts, energies = work.forces[thread], work.capped[thread], work.energies[thread]
+        for atom in range(n_atoms):
+            for c in range(3):
+                forces[atom, c] += on_atoms[atom, c]
+        for m in range(n_molecules):
+            capped[order[m]] += counts[m]
+            own[order[m]] += energies[m]
+    return energy, forces, capped, own
+
+
+def grid_of(edges: FloatArray, real: type[np.floating]) -> tuple[Grid, RealArray]:
+    """How a periodic box of (3,) edges in Å is counted in integers of the width of ``real``, and the (4,) ``unit`` of a :class:`Frame`."""
+    bits = 32 if real is np.float32 else 64
+    span, unit = 2.0**bits, np.zeros(4, dtype=real)
+    unit[:3] = edges / span
+    return Grid(np.array(edges, dtype=np.float64), span, 0.5 * span - 1.0 if bits == 32 else float(np.nextafter(0.5 * span, 0.0))), unit
+
+
 def fractions_of(points: FloatArray, edges: FloatArray, real: type[np.floating]) -> tuple[Any, RealArray]:
     """Points of a periodic box as integers of the width of ``real`` whose range is the box, with a column of zeros, and their unit.
 
@@ -134,10 +191,14 @@ def fractions_of(points: FloatArray, edges: FloatArray, real: type[np.floating])
         edges: (3,), Å.
         real: number type of the kernel.
     """
-    integer = np.int32 if real is np.float32 else np.int64
-    span = 2.0 ** np.iinfo(integer).bits
-    fractions = np.zeros((len(points), 4), dtype=integer)
-    scaled = points / edges
-    largest = np.nextafter(0.5 * span, 0.0) if integer is np.int64 else 0.5 * span - 1.0
-    fractions[:, :3] = np.minimum((scaled - np.rint(scaled)) * span, largest).astype(integer)
-    return fractions, np.append(edges / span, 0.0).astype(real)
+    fractions, (grid, unit) = np.empty((len(points), 4), dtype=INTEGERS[real]), grid_of(edges, real)
+    _fill(points, grid, fractions)
+    return fractions, unit
+
+
+@njit(error_model="numpy", cache=True)
+def _fill(points: FloatArray, grid: Grid, fractions: Any) -> None:
+    for m in range(len(points)):
+        for c in range(3):
+            fractions[m, c] = _fraction(points[m, c], c, grid)
+        fractions[m, 3] = 0

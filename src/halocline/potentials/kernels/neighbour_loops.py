@@ -13,6 +13,15 @@ RowArray = NDArray[np.int32]
 
 
 @njit(cache=True, error_model="numpy")
+def first_lost(positions: FloatArray, farthest: float) -> int:
+    """The first site with a coordinate that is not a number, or not within ``farthest`` (Å); -1 if there is none."""
+    for i in range(len(positions)):
+        if not (abs(positions[i, 0]) < farthest and abs(positions[i, 1]) < farthest and abs(positions[i, 2]) < farthest):
+            return i
+    return -1
+
+
+@njit(cache=True, error_model="numpy")
 def is_stale(
     positions: FloatArray, reference: FloatArray, edges: FloatArray, selected: BoolArray, candidates: BoolArray, limit: float
 ) -> int:
@@ -25,10 +34,17 @@ def is_stale(
             square = 0.0
             for k in range(3):
                 step = positions[i, k] - reference[i, k]
-                step -= edges[k] * np.rint(step / edges[k])
+                if abs(step) > 0.5 * edges[k]:  # by a whole box at once only: a division for each would cost more than all the rest
+                    step -= edges[k] * np.rint(step / edges[k])
                 square += step * step
             moved = moved or square > limit
     return 1 if moved else 0
+
+
+@njit(error_model="numpy", inline="always")
+def _wrapped(cell, n):  # type: ignore[no-untyped-def]
+    """The number of a cell that is at most one beyond either end; a division would cost more than a pair."""
+    return cell + n if cell < 0 else (cell - n if cell >= n else cell)
 
 
 @njit(cache=True, error_model="numpy")
@@ -64,9 +80,11 @@ def find_pairs(
         px, py, pz = wrapped[j]
         # With one or two cells along an axis every cell is a neighbour, and must be visited once.
         for dx in range(min(nx, 3)):
+            row = _wrapped(x + dx - 1, nx) * ny
             for dy in range(min(ny, 3)):
+                column = (row + _wrapped(y + dy - 1, ny)) * nz
                 for dz in range(min(nz, 3)):
-                    other = (((x + dx + nx - 1) % nx) * ny + (y + dy + ny - 1) % ny) * nz + (z + dz + nz - 1) % nz
+                    other = column + _wrapped(z + dz - 1, nz)
                     for member in range(np.uint64(head[other]), np.uint64(head[other + 1])):
                         i = members[member]
                         if i >= j:
@@ -93,6 +111,22 @@ def group_by_first(first: RowArray, second: RowArray, n_sites: int) -> tuple[Int
         neighbours[fill[first[pair]]] = second[pair]
         fill[first[pair]] += 1
     return start, neighbours
+
+
+@njit(cache=True, error_model="numpy")
+def pairs_of(part: BoolArray, selected: BoolArray, start: IntArray, neighbours: RowArray) -> tuple[IntArray, RowArray]:
+    """The pairs of selected sites of which at least one belongs to a part, in the order of the list."""
+    starts, found = np.zeros(len(start), dtype=np.int64), np.empty(len(neighbours), dtype=np.int32)
+    n = 0
+    for i in range(len(selected)):
+        if selected[i]:
+            for pair in range(start[i], start[i + 1]):
+                j = neighbours[pair]
+                # Written without a branch, as everywhere: a pair that is not kept is overwritten.
+                found[n] = j
+                n += int(selected[j] & (part[i] | part[j]))
+        starts[i + 1] = n
+    return starts, found[:n]
 
 
 @njit(cache=True, error_model="numpy")

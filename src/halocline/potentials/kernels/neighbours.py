@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from halocline.errors import RunFailure, UserError
-from halocline.potentials.kernels.neighbour_loops import BoolArray, RowArray, find_pairs, group_by_first, is_stale, select_pairs
+from halocline.potentials.kernels.neighbour_loops import BoolArray, RowArray, find_pairs, first_lost, group_by_first, is_stale, select_pairs
 from halocline.topology import FloatArray, IntArray
 
 FARTHEST = 1e7
@@ -63,7 +64,9 @@ class NeighbourList:
         edges = np.ascontiguousarray(edges, dtype=np.float64)
         require_room(cutoff, edges)
         self.cutoff, self.edges, self.skin, self.margin = float(cutoff), edges, float(skin), float(margin)
-        self.builds, self._capacity = 0, 0
+        self.builds, self.longest = 0, 0
+        # Places for pairs, kept from one build to the next.
+        self._found = np.empty(0, dtype=np.int32), np.empty(0, dtype=np.int32)
         self.reset()
 
     def reset(self) -> None:
@@ -84,6 +87,8 @@ class NeighbourList:
         if selected is None:
             selected = np.ones(len(positions), dtype=np.bool_)
         self._update(positions, selected)
+        if not self._has_room:
+            self._make_room()
         sites, rows, start = self._sites, self._rows, self._pair_start
         n_rows, n_pairs = select_pairs(
             positions, self.edges, self.cutoff, selected, self._start, self._neighbours,
@@ -112,9 +117,8 @@ class NeighbourList:
 
     def _update(self, positions: FloatArray, selected: BoolArray) -> None:
         """Build the list anew where the old one is no longer complete."""
-        # Largest and smallest are NaN where any position is.
-        if len(positions) and not (positions.max() < FARTHEST and positions.min() > -FARTHEST):
-            site = int(np.argmin((np.abs(positions) < FARTHEST).all(axis=1)))
+        site = first_lost(positions, FARTHEST)
+        if site >= 0:
             what = f"the position of site {site} is {positions[site]} A, outside any box"
             raise RunFailure(what, "neighbour list", "Look at the forces of the step before; use a shorter time step, or a relaxed start.")
         if self._candidates is None or len(self._candidates) != len(positions):
@@ -135,23 +139,32 @@ class NeighbourList:
         n_cells = np.maximum(1, np.floor(self.edges / reach)).astype(np.int64)
         density = len(sites) / self.edges.prod()
         # A subset is denser than its share of the box: what the last list took is the better guess.
-        self._capacity = max(self._capacity, int(len(sites) * (2.5 * density * reach**3 + 8)) + 64)
+        places = max(len(self._found[0]), int(len(sites) * (2.5 * density * reach**3 + 8)) + 64)
         while True:
-            first, second = np.empty(self._capacity, dtype=np.int32), np.empty(self._capacity, dtype=np.int32)
+            if len(self._found[0]) < places:
+                self._found = np.empty(places, dtype=np.int32), np.empty(places, dtype=np.int32)
+            first, second = self._found
             found = find_pairs(wrapped, sites, self.edges, n_cells, reach, first, second)
-            if found < self._capacity:
+            if found < places:
                 break
-            self._capacity = found + found // 8 + 1
+            places = found + found // 8 + 1
         self._start, self._neighbours = group_by_first(first[:found], second[:found], n_sites)
+        self.longest = int(np.diff(self._start).max(initial=0))
         self._reference, self._candidates = positions.copy(), candidates.copy()
+        self._has_room = False
+        self.builds += 1
+
+    def _make_room(self) -> None:
+        """Buffers of a PairList, which those who take candidates do not need."""
+        n_sites, n_pairs = len(self._reference), len(self._neighbours)
         self._wrapped = np.empty((n_sites, 3))
         self._sites = np.empty(n_sites, dtype=np.int64)
         self._rows = np.empty(n_sites, dtype=np.int32)
         self._pair_start = np.empty(n_sites + 1, dtype=np.int64)
         # One place more than candidates: rejected pairs are written too.
-        self._pair_neighbours = np.empty(found + 1, dtype=np.int32)
-        self._displacements, self._distances = np.empty((found + 1, 3)), np.empty(found + 1)
-        self.builds += 1
+        self._pair_neighbours = np.empty(n_pairs + 1, dtype=np.int32)
+        self._displacements, self._distances = np.empty((n_pairs + 1, 3)), np.empty(n_pairs + 1)
+        self._has_room = True
 
 
 def require_room(cutoff: float, edges: FloatArray) -> None:
@@ -176,13 +189,30 @@ def beside(wrapped: FloatArray, selected: BoolArray, edges: FloatArray, margin: 
     cells = np.maximum(np.minimum((wrapped / edges * shape).astype(np.int64), shape - 1), 0)
     near = np.zeros((shape[0], shape[1], shape[2]), dtype=np.bool_)
     for site in range(len(wrapped)):
-        if selected[site]:
-            for dx in range(-1, 2):
-                for dy in range(-1, 2):
-                    for dz in range(-1, 2):
-                        x, y, z = (cells[site, 0] + dx) % shape[0], (cells[site, 1] + dy) % shape[1], (cells[site, 2] + dz) % shape[2]
-                        near[x, y, z] = True
+        x, y, z = cells[site]
+        near[x, y, z] |= selected[site]
+    # One axis after the other: what lies next to what lies next to a selected site.
+    for axis in range(3):
+        near = _with_neighbours(near, axis)
     beside = np.empty(len(wrapped), dtype=np.bool_)
     for site in range(len(wrapped)):
         beside[site] = near[cells[site, 0], cells[site, 1], cells[site, 2]]
     return beside
+
+
+@njit(error_model="numpy", cache=True)
+def _with_neighbours(near: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
+    """Marked cells of a periodic grid, and those before and after them along one axis."""
+    nx, ny, nz = near.shape
+    result = near.copy()
+    for x in range(nx):
+        for y in range(ny):
+            for z in range(nz):
+                if near[x, y, z]:
+                    if axis == 0:
+                        result[x - 1, y, z] = result[x + 1 if x + 1 < nx else 0, y, z] = True
+                    elif axis == 1:
+                        result[x, y - 1, z] = result[x, y + 1 if y + 1 < ny else 0, z] = True
+                    else:
+                        result[x, y, z - 1] = result[x, y, z + 1 if z + 1 < nz else 0] = True
+    return result
