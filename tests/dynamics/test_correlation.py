@@ -52,12 +52,14 @@ def direct(walkers: Walkers, rows: int, origin: int, lags: int, origins: int) ->
     charges = point_charges(topology)
     dipole = (charges[:, None] * walkers.positions[:rows]).reshape(rows, -1, 3, 3).sum(axis=2)
     inside = np.array([REGIONS.distance(row) < REGIONS.atomistic for row in centres])
+    within = np.array([REGIONS.distance(row) < REGIONS.outer for row in centres])
     result = np.zeros((2, lags + 1, 4))
     for start in range(0, origins * origin, origin):
         for lag in range(lags + 1):
             products = [(x[start] * x[start + lag]).sum(axis=1) for x in (velocity, dipole)]
             for leavers, chosen in ((FOLLOW, inside[start]), (INSIDE, inside[start : start + lag + 1].all(axis=0))):
-                result[leavers, lag] += [products[0][chosen].sum(), products[1][chosen].sum(), chosen.sum(), chosen.sum()]
+                turning = chosen & within[start : start + lag + 1].all(axis=0)
+                result[leavers, lag] += [products[0][chosen].sum(), products[1][turning].sum(), chosen.sum(), turning.sum()]
     return result
 
 
@@ -150,8 +152,9 @@ def test_dipoles_are_followed_until_the_molecule_first_falls_asleep(tmp_path):
     np.testing.assert_allclose(sums[:, [DIPOLE, TURNING]], expected, atol=1e-9)
 
 
-def test_files_that_do_not_say_how_many_dipoles_were_followed_give_velocities_only(tmp_path):
-    old = {"time": np.arange(3.0), "sums": np.random.default_rng(1).uniform(1, 2, (6, 2, 3, 3)), "momentum": np.zeros((6, 3, 3))}
+@pytest.mark.parametrize("columns", [3, 4])
+def test_files_that_do_not_say_how_long_dipoles_were_followed_give_velocities_only(tmp_path, columns):
+    old = {"time": np.arange(3.0), "sums": np.random.default_rng(1).uniform(1, 2, (6, 2, 3, columns)), "momentum": np.zeros((6, 3, 3))}
     write_arrays(tmp_path / "record.correlation.npz", **old)
     with ideal_gas_record(tmp_path / "record.h5", 10, 5) as record:
         observable = Correlation(Setting.of(record, Validation()))
@@ -180,6 +183,60 @@ def test_dipole_of_a_rigid_rotor_turns_as_a_cosine(tmp_path):
         observable.read(record)
     values, _ = observable.function(DIPOLE)
     np.testing.assert_allclose(values, np.cos(omega * observable.times), atol=1e-9)
+
+
+class Sleeper(RigidMover):
+    """Configurations with the face of a mover whose molecules sleep outside S1."""
+
+    def __init__(self, coordinates: np.ndarray, asleep: np.ndarray, wakings: np.ndarray) -> None:
+        self.points, self._place = True, coordinates
+        self.integrator = SimpleNamespace(points=asleep, wakings=wakings)
+
+    @property
+    def coordinates(self) -> np.ndarray:
+        return self._place
+
+    @property
+    def velocity_array(self) -> np.ndarray:
+        return np.zeros_like(self._place)
+
+
+def leavers_and_stayers(row: int, count: int, slow: float, fast: float, left: int, back: int) -> np.ndarray:
+    """Half of the molecules turn slowly in AT; the others turn fast there, and are in the reservoir from one row to another."""
+    topology, shape = water_topology(count), np.tile([[0.0, 0, 0], [0.59, 0.76, 0], [0.59, -0.76, 0]], (count, 1))
+    shape -= topology.centres_of_mass(shape)[topology.molecule_of_atom]
+    leaves = np.arange(count)[topology.molecule_of_atom] % 2 == 1
+    angle = np.where(leaves, fast, slow) * row
+    turned = np.stack(
+        [np.cos(angle) * shape[:, 0] - np.sin(angle) * shape[:, 1], np.sin(angle) * shape[:, 0] + np.cos(angle) * shape[:, 1], shape[:, 2]],
+        axis=1,
+    )
+    return turned + 12.0 + np.where(leaves & (left <= row < back), 11.0, 0.0)[:, None] * [1.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("sleeps", [True, False], ids=["open", "full resolution"])
+def test_both_runs_follow_dipoles_of_molecules_that_stay_in_s1(tmp_path, sleeps):
+    """One origin: the mean of two cosines until the fast half leaves, the slow cosine from then on, also after they are back."""
+    count, slow, fast, left, back, lags = 40, 0.02, 0.3, 12, 20, 30
+    topology = water_topology(count)
+    hook = CorrelationHook(correlation_path(tmp_path / "record.h5"), 1, 1.0, origin=2 * (lags + 1), lags=lags, block=1)
+    for row in range(5 * 2 * (lags + 1)):
+        turn = row % (2 * (lags + 1))
+        positions = leavers_and_stayers(turn, count, slow, fast, left, back)
+        away = (np.arange(count) % 2 == 1) & (left <= turn < back)
+        wakings = np.where(np.arange(count) % 2 == 1, row // (2 * (lags + 1)) + (turn >= back), 0)
+        move = Sleeper(positions, away, wakings) if sleeps else SimpleNamespace(coordinates=positions, velocity_array=0.0 * positions)
+        distance = REGIONS.distance(topology.centres_of_mass(positions))
+        levels = REGIONS.levels(distance, distance < REGIONS.outer)
+        hook(SimpleNamespace(topology=topology, integrator=move, regions=REGIONS, distance=distance, levels=levels))
+    hook.close()
+    with ideal_gas_record(tmp_path / "record.h5", 10, 5) as record:
+        observable = Correlation(Setting.of(record, Validation()))
+        observable.read(record)
+    lag = np.arange(lags + 1)
+    expected = np.where(lag < left, 0.5 * (np.cos(slow * lag) + np.cos(fast * lag)), np.cos(slow * lag))
+    np.testing.assert_allclose(observable.function(DIPOLE, FOLLOW)[0], expected, atol=1e-9)
+    assert observable.series("sums")[:, FOLLOW, -1, COUNT] == pytest.approx(count), "velocities are followed wherever molecules go"
 
 
 def test_langevin_particles_have_the_velocity_correlation_of_ornstein_and_uhlenbeck(tmp_path):

@@ -1,4 +1,4 @@
-"""The rigid integrator: energy in a cluster, equipartition, books, points that sleep and wake, and repeatable noise."""
+"""The rigid integrator: energy in a cluster, equipartition, books, and trajectories that repeat themselves."""
 
 import hashlib
 import os
@@ -7,63 +7,13 @@ import sys
 
 import numpy as np
 import pytest
-from scipy import stats
+from rigid_systems import ARGON, CHIRAL, FLEXIBLE, KT, WATER, all_damped, set_points, split_energies, system
 
-from halocline.dynamics.noise import DENSITY, WIDTH, fill_normal, hash_counter
 from halocline.dynamics.rigid import RigidIntegrator
-from halocline.dynamics.rigid_bodies import reference_lengths, rigid_velocities
+from halocline.dynamics.rigid_bodies import reference_lengths
 from halocline.errors import RunFailure, UserError
-from halocline.molecules.base import Molecule, build_topology
 from halocline.molecules.spce import SPCE
 from halocline.topology import Topology
-from halocline.units import ACCELERATION, BOLTZMANN
-
-TEMPERATURE = 300.0
-KT = BOLTZMANN * TEMPERATURE
-WATER = np.array(SPCE.geometry)
-CHIRAL = Molecule(
-    "chiral", "test", ("C", "H", "O", "N"), ((0.0, 0.0, 0.0), (1.1, 0.1, 0.0), (-0.4, 1.3, 0.2), (-0.3, -0.5, 1.2)), rigid=True
-)
-FLEXIBLE = Molecule("pair", "test", ("N", "N"), ((0.0, 0.0, 0.0), (1.1, 0.0, 0.0)))
-ARGON = Molecule("argon", "test", ("Ar",), ((0.0, 0.0, 0.0),))
-
-
-def system(*parts: tuple[Molecule, int], seed: int = 1, timestep: float = 2.0, edge: float = 30.0) -> RigidIntegrator:
-    """Molecules at random places and orientations, with velocities of 300 K."""
-    generator = np.random.default_rng(seed)
-    topology = build_topology(parts)
-    positions = []
-    for molecule, count in parts:
-        quaternions = generator.normal(size=(count, 4))
-        w, u = np.split(quaternions / np.linalg.norm(quaternions, axis=1, keepdims=True), [1], axis=1)
-        r = np.broadcast_to(np.array(molecule.geometry), (count, molecule.n_atoms, 3))
-        u, w = u[:, None], w[:, None]
-        r = r + 2.0 * np.cross(u, w * r + np.cross(u, r))
-        positions.append((r + generator.uniform(0, edge, (count, 1, 3))).reshape(-1, 3))
-    x, rigid = np.concatenate(positions), [molecule.rigid for molecule, _ in parts]
-    v = rigid_velocities(topology, x, rigid, TEMPERATURE, generator)
-    lengths = [reference_lengths(molecule.geometry) for molecule, _ in parts]
-    return RigidIntegrator(x, v, topology, rigid, lengths, timestep, TEMPERATURE, seed)
-
-
-def split_energies(move: RigidIntegrator) -> tuple[np.ndarray, np.ndarray]:
-    """(n_molecules,) kinetic energies of the centres of mass and about them, eV."""
-    topology = move.topology
-    centre = topology.centres_of_mass(move.velocities)
-    total = np.add.reduceat(0.5 / ACCELERATION * topology.masses * (move.velocities**2).sum(1), topology.offsets[:-1])
-    translation = 0.5 / ACCELERATION * topology.molecule_masses * (centre**2).sum(1)
-    return translation, total - translation
-
-
-def set_points(move: RigidIntegrator, mask: np.ndarray) -> float:
-    """Let exactly the molecules of the mask be points; returns the change of kinetic energy, eV."""
-    asleep = move.sleep(np.flatnonzero(mask & ~move.points))
-    return float(asleep.sum() + move.wake(np.flatnonzero(~mask & move.points)).sum())
-
-
-def all_damped(move: RigidIntegrator, friction: float) -> RigidIntegrator:
-    move.set_friction(np.full(move.topology.n_atoms, friction))
-    return move
 
 
 def springs(x: np.ndarray, topology: Topology) -> tuple[float, np.ndarray]:
@@ -158,73 +108,6 @@ def test_friction_must_not_differ_within_a_molecule():
         move.set_friction(np.array([0.1, 0.1, 0.1, 0.1, 0.0, 0.1]))
 
 
-def test_points_feel_the_sum_of_forces_and_keep_their_shape():
-    move = system((SPCE, 5))
-    move.sleep(np.arange(5))
-    forces = np.random.default_rng(0).normal(size=(15, 3)) * 0.1
-    before, shape = move.velocities[::3].copy(), move.coordinates.reshape(5, 3, 3) - move.coordinates[::3][:, None]
-    move.kick(forces)
-    gain = 0.5 * move.timestep * ACCELERATION * forces.reshape(5, 3, 3).sum(1) / SPCE.mass
-    np.testing.assert_allclose(move.velocities, np.repeat(before + gain, 3, axis=0), atol=1e-16)
-    move.drift()
-    np.testing.assert_allclose(move.coordinates.reshape(5, 3, 3) - move.coordinates[::3][:, None], shape, atol=1e-13)
-
-
-def test_tracers_have_the_maxwell_distribution():
-    move = all_damped(system((SPCE, 2000)), 0.5)
-    move.sleep(np.arange(2000))
-    for _ in range(20):
-        move.drift()
-        move.thermostat()
-        move.drift()
-    components = move.velocities[::3].ravel() / np.sqrt(KT * ACCELERATION / SPCE.mass)
-    assert stats.kstest(components, "norm").pvalue > 1e-3
-    assert move.kinetic_by_level(np.zeros(2000, dtype=np.int8))[0][0] == pytest.approx(3000 * KT, rel=3 / np.sqrt(3000))
-
-
-def test_waking_gives_a_thermal_rotation_and_a_uniform_orientation_and_keeps_the_centre():
-    n = 4000
-    move = system((SPCE, n // 2), (CHIRAL, n // 2))
-    centres, speeds = (move.topology.centres_of_mass(a) for a in (move.positions, move.velocities))
-    energy = move.kinetic_energies().sum()
-    change = move.sleep(np.arange(n))
-    assert change.max() <= 0.0
-    assert change.sum() == pytest.approx(move.kinetic_energies().sum() - energy, abs=1e-10)
-    change = move.wake(np.arange(n))
-    np.testing.assert_allclose(move.topology.centres_of_mass(move.positions), centres, atol=1e-12)
-    np.testing.assert_allclose(move.topology.centres_of_mass(move.velocities), speeds, atol=1e-15)
-    _, rotation = split_energies(move)
-    np.testing.assert_allclose(change, rotation, atol=1e-13)
-    for kind in (slice(0, n // 2), slice(n // 2, n)):
-        # 2 E/kT of three quadratic degrees of freedom follows chi^2 with three degrees.
-        assert stats.kstest(2.0 * rotation[kind] / KT, stats.chi2(3).cdf).pvalue > 1e-3
-        assert rotation[kind].mean() == pytest.approx(1.5 * KT, abs=3 * KT * np.sqrt(1.5 / (n // 2)))
-    x = move.positions[: 3 * n // 2].reshape(-1, 3, 3)
-    axis, normal = x[:, 1] + x[:, 2] - 2 * x[:, 0], np.cross(x[:, 1] - x[:, 0], x[:, 2] - x[:, 0])
-    for vector in (axis, normal, x[:, 1] - x[:, 2]):
-        for cosine in (vector / np.linalg.norm(vector, axis=1, keepdims=True)).T:
-            assert stats.kstest(cosine, stats.uniform(-1, 2).cdf).pvalue > 1e-3
-    # The velocities fit the constraints: a projection changes nothing.
-    bonds = (x[:, 1] - x[:, 0]) * (move.velocities[1 : 3 * n // 2 : 3] - move.velocities[0 : 3 * n // 2 : 3])
-    assert np.abs(bonds.sum(1)).max() < 1e-14
-
-
-def test_changes_of_identity_are_booked_and_wrong_ones_refused():
-    move = system((SPCE, 6), (FLEXIBLE, 1), (ARGON, 1))
-    energy = float(move.kinetic_energies().sum())
-    mask = np.array([True, True, False, False, False, False, False, True])
-    change = set_points(move, mask)
-    change += set_points(move, np.roll(mask, 1) & np.array([True] * 6 + [False, True]))
-    assert change == pytest.approx(float(move.kinetic_energies().sum()) - energy, abs=1e-14)
-    assert move.points.tolist() == [True, True, True, False, False, False, False, False]
-    with pytest.raises(UserError, match="pair is flexible"):
-        move.sleep([6])
-    with pytest.raises(UserError, match="is no point"):
-        move.wake([4])
-    with pytest.raises(UserError, match="already a point"):
-        move.sleep([1])
-
-
 def test_molecules_start_in_their_shape_or_are_refused():
     move = system((SPCE, 2))
     stretched = move.coordinates.copy()
@@ -300,35 +183,3 @@ def test_threads_change_no_bit():
     environment = {**os.environ, "NUMBA_NUM_THREADS": "2", "PYTHONPATH": folders}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True"
-
-
-def test_hash_is_splitmix64_without_a_second_key():
-    # Published outputs of SplitMix64 seeded with 1234567 (rosettacode.org, "Pseudo-random numbers/Splitmix64").
-    seed, zero = np.uint64(1234567), np.uint64(0)
-    found = [int(hash_counter(np.uint64(n), seed, zero)) for n in (1, 2, 3, 4, 5)]
-    assert found == [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431, 16408922859458223821]
-
-
-def test_layers_of_the_ziggurat_have_equal_areas():
-    areas = WIDTH[1:256] * np.diff(DENSITY)[1:]
-    np.testing.assert_allclose(areas, WIDTH[0] * DENSITY[1], rtol=1e-11)
-
-
-def test_noise_is_normal_and_uncorrelated():
-    n, seed = 1_000_000, np.uint64(3)
-    steps = [np.empty(n) for _ in range(2)]
-    for step, out in enumerate(steps):
-        fill_normal(out, 0, seed, np.uint64(0), np.uint64(step))
-    other = np.empty(n)
-    fill_normal(other, 0, seed, np.uint64(1), np.uint64(0))
-    x = steps[0]
-    moments = np.array([x.mean(), (x**2).mean() - 1.0, (x**3).mean(), (x**4).mean() - 3.0]) * np.sqrt(n / np.array([1.0, 2.0, 15.0, 96.0]))
-    np.testing.assert_array_less(np.abs(moments), 4.0)
-    assert stats.kstest(x, "norm").pvalue > 1e-3
-    # 2 in a thousand lie beyond three standard deviations, 2.6 in ten thousand in the tail of the ziggurat.
-    for limit in (3.0, WIDTH[1]):
-        expected = 2.0 * stats.norm.sf(limit) * n
-        assert abs((np.abs(x) > limit).sum() - expected) < 4.0 * np.sqrt(expected)
-    neighbours = [x[:-1] * x[1:], x[:-4] * x[4:], x * steps[1], x[:-1] * steps[1][1:], x * other, (x[:-1] ** 2 - 1) * (x[1:] ** 2 - 1) / 2]
-    for product in neighbours:
-        assert abs(product.mean()) < 4.0 / np.sqrt(n)

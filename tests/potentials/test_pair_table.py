@@ -12,9 +12,10 @@ from scipy.interpolate import CubicHermiteSpline
 from site_sums import pair_factors, random_box, slope_along
 
 from halocline.errors import UserError
-from halocline.molecules.base import Molecule
+from halocline.molecules.base import Molecule, build_topology
+from halocline.molecules.lj import LJ
 from halocline.molecules.spce import SPCE
-from halocline.potentials.pair_table import PairTable
+from halocline.potentials.pair_table import PairTable, pair_energies
 from halocline.state import State
 
 ATOM = Molecule("atom", "one site", ("Ar",), ((0.0, 0, 0),))
@@ -175,3 +176,18 @@ def test_a_table_survives_its_file_and_wrong_tables_are_refused(tmp_path: Path) 
         PairTable(2.0, 0.1, {("a", "b"): np.zeros(50), ("b", "a"): np.zeros(50)})
     with pytest.raises(UserError, match="holds NaN"):
         PairTable(2.0, 0.1, {("a", "b"): np.full(50, np.nan)}, {("a", "b"): np.zeros(50)})
+
+
+@pytest.mark.parametrize("cap", [math.inf, 0.4])
+def test_energies_of_a_pair_are_those_of_two_beads(cap: float) -> None:
+    pairs = [("lj", "lj"), ("lj", "spce"), ("spce", "spce")]
+    made = PairTable.from_functions({pair: lambda r: 2.0 * np.exp(-r) - 0.5 * np.exp(-r / 2) for pair in pairs}, 0.5, 7.0)
+    table = PairTable(made.start, made.spacing, {**made.values, pairs[1]: 2.0 * made.values[pairs[1]]}, force_cap=cap)
+    table.bind(build_topology([(LJ, 1), (SPCE, 1)]), 20.0 * np.eye(3))
+    distances = np.array([0.1, 0.45, 0.5, 0.8, 1.3, 3.33, 6.999, 7.5])
+    geometry = np.array(SPCE.geometry) - SPCE.masses @ np.array(SPCE.geometry) / SPCE.mass
+    moved = geometry + np.array([5.0, 5.0, 5.0]) + distances[:, None, None] * np.array([1.0, 0.0, 0.0])
+    found = [table.evaluate(np.concatenate([np.full((1, 3), 5.0), place])).energy for place in moved]
+    assert pair_energies(table, "spce", "lj", distances) == pytest.approx(np.array(found), abs=1e-12)
+    with pytest.raises(UserError, match="no table for the pair lj-ion"):
+        pair_energies(table, "lj", "ion", distances)

@@ -12,6 +12,7 @@ from halocline.datasets.store import Dataset
 from halocline.errors import UserError
 from halocline.results import StageResult
 from halocline.stages import build
+from halocline.stages._classical import box_equilibration
 from halocline.stages.base import Context
 from halocline.stages.build import BuildStage, plan_box, plan_trajectories
 from halocline.units import AMU_PER_CUBIC_ANGSTROM
@@ -109,3 +110,22 @@ def test_a_failed_trajectory_fails_the_stage_and_keeps_the_others(tmp_path: Path
 def test_the_cost_grows_with_the_work() -> None:
     more = STUDY.model_copy(update={"dataset": STUDY.dataset.model_copy(update={"frames": 2000})})
     assert 0 < BuildStage().cost(STUDY).cpu_seconds < BuildStage().cost(more).cpu_seconds
+
+
+def test_a_large_box_of_a_classical_study_takes_half_a_minute_and_a_small_one_its_full_equilibration() -> None:
+    def study(count: int, equilibration: str = "20 ps") -> Study:
+        system = {"molecules": {"spce": count}, "density": "0.998 g/cm3", "cube": True}
+        sections = {"system": system, "force_field": {"name": "classical"}, "dynamics": {"equilibration": equilibration}}
+        return Study.model_validate(sections)
+
+    assert box_equilibration(study(216)) == 5000.0
+    assert box_equilibration(study(216, "0.3 ps")) == 300.0
+    assert box_equilibration(study(1400)) == 1000.0
+    assert box_equilibration(study(2801)) == box_equilibration(study(20000)) == 500.0
+    assert 20.0 < BuildStage().cost(study(2801)).cpu_seconds < 40.0
+
+
+def test_only_classical_studies_are_built_anew_for_a_shorter_equilibration() -> None:
+    classical = Study.model_validate({"force_field": {"name": "classical"}})
+    assert BuildStage().version_of(STUDY) == BuildStage.version == 1
+    assert BuildStage().version_of(classical) == 2

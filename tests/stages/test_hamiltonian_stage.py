@@ -8,20 +8,30 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.integrate import quad
 
+from halocline.adress.chemical_potential import Term
 from halocline.adress.compensation import FreeEnergyCompensation
 from halocline.config.load import validate
 from halocline.config.study import Study
 from halocline.dynamics import kirkwood as kirkwood_module
 from halocline.errors import UserError
 from halocline.files import read_json, write_arrays
+from halocline.molecules.base import build_topology
+from halocline.molecules.lj import LJ
+from halocline.potentials.pair_table import PairTable
+from halocline.progress import Silent
 from halocline.results import StageResult
 from halocline.stages._assembly import coupling_of, force_settings
-from halocline.stages._compensation import balance
+from halocline.stages._compensation import balance, numbers
 from halocline.stages._first_force import is_pressure_balance
+from halocline.stages._reservoir_excess import reservoir_excess
 from halocline.stages._target_density import TargetDensity
+from halocline.stages.base import Context
 from halocline.stages.runner import Runner
-from halocline.units import thermal_energy
+from halocline.state import State
+from halocline.systems.packing import study_edges
+from halocline.units import KILOJOULE_PER_MOLE, thermal_energy
 
 SECTIONS: dict[str, dict[str, object]] = {
     "system": {"molecules": {"lj": 300}, "density": "0.5 g/cm3", "length": "64 A", "temperature": "300 K"},
@@ -98,3 +108,50 @@ def test_force_between_two_densities_of_an_ideal_gas_is_no_chemical_potential(tm
     ((name, part),) = balance(tmp_path, outcome, target.ideal_difference(300.0))
     assert (name, part.difference.value) == ("lj", pytest.approx(0.0, abs=1e-15))
     assert part.difference.error == 0.001
+
+
+DEPTH, REACH = 0.01, 6.0
+"""eV and Å, of soft beads."""
+
+
+def gas_of_beads(folder: Path, **changes: dict[str, object]) -> tuple[Context, State]:
+    """Soft beads of a dilute gas, repelling each other by less than kT; the start is an ideal gas."""
+    PairTable.from_functions({("lj", "lj"): lambda r: DEPTH * (1 - r / REACH) ** 2}, 0.1, REACH).save(folder / "coarse.npz")
+    sections = {"coupling": {"reservoir": "table"}, "calibration": {"bulk": "8 ps", "discard": "20 %"}, **changes}
+    loaded = study(**sections)
+    edges = study_edges(loaded.system)
+    topology = build_topology([(LJ, 300)])
+    start = State(np.random.default_rng(1).uniform(size=(300, 3)) * edges, np.diag(edges), topology)
+    context = SimpleNamespace(study=loaded, folder=folder, progress=Silent(), file=lambda stage, role: folder / "coarse.npz")
+    return context, start  # type: ignore[return-value]
+
+
+def test_beads_of_a_dilute_reservoir_have_the_mu_ex_of_their_second_virial_coefficient(tmp_path) -> None:
+    """2 B2 n kT; beads overlap less than once in ten, so the third coefficient is a few hundredths of that."""
+    context, start = gas_of_beads(tmp_path)
+    (found,) = reservoir_excess(context, start)
+    kT = thermal_energy(300.0)
+    integral = quad(lambda r: 4 * math.pi * r**2 * -math.expm1(-DEPTH * (1 - r / REACH) ** 2 / kT), 0.0, REACH)[0]
+    expected = kT * integral * start.topology.n_molecules / start.volume
+    assert 0 < found.error < 0.02 * expected
+    assert abs(found.value - expected) < 4 * found.error + 0.03 * expected
+    written = (tmp_path / "reservoir-excess.npz").stat().st_mtime_ns
+    assert reservoir_excess(context, start) == [found]
+    assert (tmp_path / "reservoir-excess.npz").stat().st_mtime_ns == written, "measured once"
+
+
+def test_mu_ex_of_at_is_given_where_that_of_the_reservoir_is_known(tmp_path) -> None:
+    context, start = gas_of_beads(tmp_path, coupling={"reservoir": "tracer"})
+    assert reservoir_excess(context, start) == [Term(0.0)]
+    for changes in (
+        {"coupling": {"reservoir": "dipole"}},
+        {"calibration": {"chemical_potential": "-1 kJ/mol"}, "coupling": {"reservoir": "table"}},
+    ):
+        assert reservoir_excess(*gas_of_beads(tmp_path, **changes)) is None
+    FreeEnergyCompensation(("lj",)).save(tmp_path / "compensation.json", {})
+    write_arrays(tmp_path / "compensation.npz", errors=np.zeros(1))
+    outcome = SimpleNamespace(integral=[0.03], integral_error=[0.003])
+    known, unknown = (numbers(balance(tmp_path, outcome, 0.0, terms)) for terms in ([Term(0.01, 0.004)], None))
+    assert [number.name for number in unknown] == ["free-energy compensation (lj)", "mu_ex, AT - reservoir (lj)"]
+    assert known[-1].name == "mu_ex, AT (lj)"
+    assert (known[-1].value, known[-1].error) == (pytest.approx(0.04 / KILOJOULE_PER_MOLE), pytest.approx(0.005 / KILOJOULE_PER_MOLE))

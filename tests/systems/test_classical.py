@@ -15,7 +15,7 @@ from halocline.molecules.base import Molecule, build_topology
 from halocline.molecules.water import WATER
 from halocline.reference.analytic import bonded_terms
 from halocline.state import State
-from halocline.systems.classical import ClassicalRun, classical_system, run_classical
+from halocline.systems.classical import ClassicalRun, _make_context, _read, classical_system, run_classical
 from halocline.systems.packing import cube_edges, pack
 from halocline.topology import FloatArray
 from halocline.units import ACCELERATION, AMU_PER_CUBIC_ANGSTROM, BOLTZMANN, COULOMB, KILOJOULE_PER_MOLE
@@ -113,3 +113,24 @@ def test_a_species_without_classical_parameters_is_refused() -> None:
     bare = replace(WATER, nonbonded=())
     with pytest.raises(UserError, match="parameters for 0 of 3 atoms"):
         classical_system(State(np.array(WATER.geometry), 9.0 * np.eye(3), build_topology([(bare, 1)])), [(bare, 1)])
+
+
+def test_every_step_is_reported_and_reports_change_nothing(packed: State) -> None:
+    class Counter:
+        steps = 0.0
+
+        def advance(self, steps: float = 1.0) -> None:
+            self.steps += steps
+
+        def note(self, text: str) -> None:
+            pass
+
+    counter, run = Counter(), ClassicalRun(300.0, 3)
+    (watched,) = run_classical(packed, SPECIES, run, 120.0, 20.0, 1, counter)
+    context = _make_context(packed, SPECIES, run)
+    context.setPositions(packed.positions / 10.0)
+    openmm.LocalEnergyMinimizer.minimize(context, 50.0, 200)
+    context.setVelocitiesToTemperature(300.0, 3)
+    context.getIntegrator().step(120)
+    assert counter.steps == 120
+    assert np.array_equal(watched.positions, _read(context, packed).positions)

@@ -1,0 +1,1 @@
+from halocline import compilation as compilation  # before any kernel

@@ -11,22 +11,13 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy as np
-
+from halocline.adress.noisy_zero import DENSE, DILUTE, IDEAL, SIGNIFICANT, Point, crossing, line
 from halocline.errors import RunFailure, UserError
-from halocline.results import Number
 from halocline.units import thermal_energy
 
-PRESSURE_TERM = "p_ex/n"
-ENERGY_TERM = "f_ex"
-TOTAL = "mu_ex"
-CURVATURE = 5.0
-"""Change of d mu/d ln n with ln n, relative: that of dense liquids, generously."""
+STEEP = 5.0
+"""Of d mu/d ln n over kT: above, a bracket is in a liquid."""
 WHERE = "density at a chemical potential"
-SIGNIFICANT = 2.0
-"""Standard errors by which a function must rise, or leave a target on one side, to be believed."""
-Point = tuple[float, float, float]
-"""ln n, a residual that rises with ln n and shall be zero, and its error."""
 
 
 class DensityOutsideBracket(UserError):
@@ -47,9 +38,6 @@ class Term:
     def __sub__(self, other: Term) -> Term:
         return Term(self.value - other.value, math.hypot(self.error, other.error))
 
-    def number(self, name: str) -> Number:
-        return Number(name, self.value, "eV", self.error)
-
 
 ZERO = Term(0.0)
 
@@ -63,12 +51,12 @@ class HamiltonianBalance:
             difference of f_ex between AT and the reservoir.
         residual: integral of the remaining thermodynamic force from the reservoir into AT; with a Helmholtz compensation the
             difference of p_ex/n.
-        reservoir: mu_ex of the reservoir potential at the reservoir's density, zero for an ideal gas.
+        reservoir: mu_ex of the reservoir potential at the reservoir's density, zero for an ideal gas; None where it is not known.
     """
 
     compensation: Term
     residual: Term
-    reservoir: Term = ZERO
+    reservoir: Term | None = ZERO
 
     @property
     def difference(self) -> Term:
@@ -76,32 +64,9 @@ class HamiltonianBalance:
         return self.compensation + self.residual
 
     @property
-    def total(self) -> Term:
+    def total(self) -> Term | None:
         """mu_ex of the liquid in AT, relative to the ideal gas at the same density."""
-        return self.difference + self.reservoir
-
-    def numbers(self) -> list[Number]:
-        """Each part by its name, and the sum."""
-        parts = [
-            self.compensation.number("free-energy compensation, AT - reservoir"),
-            self.residual.number("thermodynamic-force integral, AT - reservoir"),
-            self.difference.number("mu_ex, AT - reservoir"),
-        ]
-        if self.reservoir != ZERO:
-            parts.append(self.reservoir.number("mu_ex of the reservoir"))
-        return [*parts, self.total.number(TOTAL)]
-
-
-def pressure_term(inward_integral: Term, reservoir: Term = ZERO) -> Number:
-    """p_ex/n of the liquid from an abrupt border: this is a pressure, not a chemical potential.
-
-    n0 INT F_in dx = P_AT - P_reservoir, hence p_ex/n = INT F_in dx + p_ex/n of the reservoir (zero for tracers).
-
-    Args:
-        inward_integral: of the thermodynamic force, from the reservoir into AT.
-        reservoir: p_ex/n of the reservoir potential.
-    """
-    return (inward_integral + reservoir).number(PRESSURE_TERM)
+        return None if self.reservoir is None else self.difference + self.reservoir
 
 
 def pressure_per_molecule(pressure: Term, density: float, temperature: float) -> Term:
@@ -109,11 +74,6 @@ def pressure_per_molecule(pressure: Term, density: float, temperature: float) ->
     if density <= 0:
         raise UserError(f"the density is {density}", "chemical potential", "Give molecules per cubic angstrom.")
     return Term(pressure.value / density - thermal_energy(temperature), pressure.error / density)
-
-
-def helmholtz_term(chemical_potential: Term, pressure: Term) -> Number:
-    """f_ex = mu_ex - p_ex/n, from independent terms."""
-    return (chemical_potential - pressure).number(ENERGY_TERM)
 
 
 @dataclass(frozen=True)
@@ -168,6 +128,7 @@ def density_at_chemical_potential(
     kT = thermal_energy(temperature)
     search = _Search(function, lambda n, term: kT * math.log(n / reference) + term.value - target)
     low, high = (search(density) for density in bracket)
+    search.curvature = DENSE if high[1] - low[1] > STEEP * kT * (high[0] - low[0]) else IDEAL
     if not high[1] - low[1] > SIGNIFICANT * math.hypot(low[2], high[2]):
         values = _both_ends(bracket, [Term(point[1] + target, point[2]) for point in (low, high)])
         remedy = "Give a wider bracket within one phase, or a more precise function."
@@ -205,7 +166,7 @@ def density_at_excess(
         remedy = "An ideal gas has no density that belongs to mu_ex; elsewhere give a wider bracket, or a more precise function."
         raise DensityOutsideBracket(f"mu_ex does not change with the density: {_both_ends(bracket, ends)}", WHERE, remedy)
     sign = math.copysign(1.0, rise.value)
-    search = _Search(function, lambda _, term: sign * (term.value - target))
+    search = _Search(function, lambda _, term: sign * (term.value - target), DENSE if sign > 0 else DILUTE)
     low, high = (search.add(density, term) for density, term in zip(bracket, ends))
     if low[1] > SIGNIFICANT * low[2] or high[1] < -SIGNIFICANT * high[2]:
         raise _outside(target, bracket, low, high, "mu_ex", sign)
@@ -230,10 +191,15 @@ def _outside(target: float, bracket: tuple[float, float], low: Point, high: Poin
 
 
 class _Search:
-    """Evaluations so far, and where to look next."""
+    """Evaluations so far, and where to look next.
 
-    def __init__(self, function: Callable[[float], Term], residual: Callable[[float, Term], float]) -> None:
-        self.function, self.residual = function, residual
+    Args:
+        function: of the density. residual: of a density and its value, rising.
+        curvature: see :func:`halocline.adress.noisy_zero.line`.
+    """
+
+    def __init__(self, function: Callable[[float], Term], residual: Callable[[float, Term], float], curvature: float = IDEAL) -> None:
+        self.function, self.residual, self.curvature = function, residual, curvature
         self.points: list[tuple[float, float, float]] = []
         self.known: list[Point] = []
 
@@ -254,12 +220,12 @@ class _Search:
         least, most = lower[0], upper[0]
         found = ""
         while len(known) < most_evaluations:
-            last = self(math.exp(_crossing(known, lower, upper)))
+            last = self(math.exp(crossing(known, lower, upper, self.curvature)))
             if last[1] < 0:
                 lower = max(lower, last)
             else:
                 upper = min(upper, last)
-            slope, root, error = _line(known)
+            slope, root, error = line(known, self.curvature)
             if not least - error <= root <= most + error:
                 found = "; the line through them passes the target outside the bracket by more than its error"
                 continue
@@ -268,33 +234,3 @@ class _Search:
                 return DensitySolution(math.exp(root), math.exp(root) * error, slope, tuple(self.points))
         remedy = "Give a narrower bracket, or a more precise function."
         raise RunFailure(f"no density after {most_evaluations} evaluations{found}", WHERE, remedy)
-
-
-def _crossing(known: list[Point], lower: Point, upper: Point) -> float:
-    """Where to look next: the zero of the line, kept within the bracket; of the bracket's own line where the fit leaves it."""
-    root = _line(known)[1] if len(known) > 2 else math.inf
-    if lower[0] < root < upper[0]:
-        return root
-    fraction = min(0.9, max(0.1, -lower[1] / (upper[1] - lower[1]))) if upper[1] > lower[1] else 0.5
-    return lower[0] + fraction * (upper[0] - lower[0])
-
-
-def _line(known: list[Point]) -> tuple[float, float, float]:
-    """Slope, zero and error of the zero of a line through all points, weighted by their errors.
-
-    A point far from the zero also has the error of the straight line itself, y dx times the curvature in units of the slope.
-    """
-    x, y, error = (np.array(column) for column in zip(*known))
-    error = np.hypot(error, CURVATURE * np.abs(y * (x - x[np.argmin(np.abs(y))])))
-    middle = float(np.average(x, weights=error**-2))
-    design = np.column_stack([np.ones(len(x)), x - middle]) / error[:, None]
-    covariance = np.linalg.inv(design.T @ design)
-    offset, slope = covariance @ design.T @ (y / error)
-    slope_error, correlation = math.sqrt(covariance[1, 1]), covariance[0, 1]
-    if not slope > SIGNIFICANT * slope_error:
-        # Points closer to each other than their noise: the ends of the bracket, between which it rises, know better.
-        (start, low, low_error), (end, high, high_error) = known[:2]
-        slope, slope_error, correlation = (high - low) / (end - start), math.hypot(low_error, high_error) / (end - start), 0.0
-    ratio = offset / slope
-    variance = covariance[0, 0] - 2 * ratio * correlation + (ratio * slope_error) ** 2
-    return float(slope), middle - float(ratio), math.sqrt(max(float(variance), 0.0)) / float(slope)

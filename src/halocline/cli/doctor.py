@@ -30,9 +30,13 @@ REQUIRED = {
 }
 
 
+LAYER_NAMES = {"omp": "OpenMP", "tbb": "TBB", "workqueue": "a work queue"}
+_OPENMP = "Install the OpenMP of the compiler (libgomp, on macOS libomp), and import halocline before other code that uses numba."
+
+
 def examine() -> list[Finding]:
     """Every part that a study may need."""
-    findings = [_python(), _torch(), _threads()]
+    findings = [_python(), _torch(), _threads(), _kernel_threads()]
     findings += [_package(name, remedy) for name, remedy in REQUIRED.items()]
     findings += [_packmol(), _cp2k(), _slurm(), _parsl()]
     return findings
@@ -61,6 +65,32 @@ def _threads() -> Finding:
     except ImportError:
         return Finding("threads", f"{usable_cores()} cores usable", True, "")
     return Finding("threads", f"{usable_cores()} cores usable, torch takes {torch.get_num_threads()}", True, "")
+
+
+def _kernel_threads() -> Finding:
+    """What compiled loops run on; starting its threads is the only way to know."""
+    try:
+        import numba
+
+        from halocline.compilation import LAYERS, threading_layer
+    except ImportError as error:
+        return Finding("kernel threads", f"unknown ({error})", False, "pip install numba", required=False)
+    asked = str(numba.config.THREADING_LAYER)  # type: ignore[attr-defined]
+    try:
+        layer = threading_layer()
+    except ValueError as error:
+        reason = str(error).splitlines()[0]
+        return Finding("kernel threads", f"'{asked}' does not load ({reason})", False, "Unset NUMBA_THREADING_LAYER.", required=False)
+    count = numba.get_num_threads()
+    found = f"{count} of {LAYER_NAMES[layer]}"
+    if asked != "default":
+        found += f", as NUMBA_THREADING_LAYER={asked} asks"
+    elif layer != LAYERS[0]:
+        found += f", because {LAYER_NAMES[LAYERS[0]]} did not load, or other code started the threads first"
+    if layer != "workqueue" or count == 1:
+        return Finding("kernel threads", found, layer == LAYERS[0] or asked != "default", _OPENMP, required=False)
+    remedy = "Unset NUMBA_THREADING_LAYER, unless the machine is shared." if asked != "default" else _OPENMP
+    return Finding("kernel threads", f"{found}; slower than OpenMP: its threads sleep between calls", False, remedy, required=False)
 
 
 def _package(name: str, remedy: str) -> Finding:

@@ -8,12 +8,13 @@ from typing import Literal
 
 from halocline import registry
 from halocline.dynamics.insertion import WidomEstimate, WidomInsertion
-from halocline.dynamics.nvt import make_mover, rigid_lengths, run
+from halocline.dynamics.nvt import Moves, make_mover, rigid_lengths, run
 from halocline.dynamics.rigid_bodies import Lengths
 from halocline.dynamics.staged_insertion import StagedEstimate, StagedInsertion, schedule, staged_insertion, with_ghost
 from halocline.errors import UserError
 from halocline.execute.base import Executor
 from halocline.molecules.base import Molecule
+from halocline.potentials.base import Potential
 from halocline.potentials.classical import ClassicalMolecules
 from halocline.potentials.insertion import MoleculeInsertion
 from halocline.progress import Progress, Silent
@@ -21,6 +22,8 @@ from halocline.state import State
 
 FRICTION = 0.005
 """1/fs, of canonical runs whose dynamics does not matter."""
+INSERTIONS, SAMPLE = 1000, 20
+"""Insertions into each sampled configuration; steps between samples."""
 
 
 def insertion_free_energy(
@@ -32,8 +35,8 @@ def insertion_free_energy(
     steps: int,
     equilibration: int,
     method: Literal["growth", "widom"] = "growth",
-    insertions: int = 1000,
-    sample: int = 20,
+    insertions: int = INSERTIONS,
+    sample: int = SAMPLE,
     folder: Path | None = None,
     workers: Executor | int = 0,
     molecules: Sequence[Molecule] = (),
@@ -64,9 +67,7 @@ def insertion_free_energy(
         UserError: unknown method or species, flexible molecules, or a cell that is too small.
         RunFailure: a run blew up.
     """
-    known = {molecule.name: molecule for molecule in molecules}
-    inserted = species if isinstance(species, Molecule) else known.get(species) or registry.get("molecules", species, "chemical potential")
-    known.setdefault(inserted.name, inserted)
+    known, inserted = _species(species, molecules)
     rigid = _rigid(state, known, inserted)
     if method == "growth":
         whole = with_ghost(state, inserted, potential, seed)
@@ -79,13 +80,28 @@ def insertion_free_energy(
     if method != "widom":
         raise UserError(f"there is no method '{method}'", "chemical potential", "Use 'growth' or 'widom'.")
     sampler = WidomInsertion(MoleculeInsertion(potential, inserted), insertions, temperature, seed)
-    sampler.bind(state.topology, state.cell)
-    potential.bind(state.topology, state.cell)
+    for part in (sampler, potential):
+        part.bind(state.topology, state.cell)
     mover = make_mover(state, timestep, temperature, FRICTION, seed, rigid)
-    with (progress or Silent()).task("insertion", equilibration + steps) as bar:
+    return _insert_along(mover, potential, sampler, equilibration, steps, sample, progress or Silent())
+
+
+def _insert_along(
+    mover: Moves, potential: Potential, sampler: WidomInsertion, equilibration: int, steps: int, sample: int, progress: Progress
+) -> WidomEstimate:
+    """A canonical run, with insertions into every configuration that is a sample; potential and sampler are bound."""
+    with progress.task("insertion", equilibration + steps) as bar:
         run(mover, potential, equilibration, task=bar)
         run(mover, potential, steps, sample, sampler.add, bar)
     return sampler.result()
+
+
+def _species(species: str | Molecule, molecules: Sequence[Molecule]) -> tuple[dict[str, Molecule], Molecule]:
+    """Molecules that are given rather than found by name, and the inserted one."""
+    known = {molecule.name: molecule for molecule in molecules}
+    inserted = species if isinstance(species, Molecule) else known.get(species) or registry.get("molecules", species, "chemical potential")
+    known.setdefault(inserted.name, inserted)
+    return known, inserted
 
 
 def _rigid(state: State, known: dict[str, Molecule], inserted: Molecule) -> dict[str, Lengths]:

@@ -140,10 +140,7 @@ def kirkwood(
     numbers = [temperature, timestep, friction, steps, n_weights, power, discard, sample, seed]
     for part in (fine, coarse):
         part.bind(state.topology, state.cell)
-    lengths = {name: repr(item) for name, item in (rigid or {}).items()}
-    digest = hash_data(
-        [numbers, state.positions, state.velocities, state.cell, lengths, [_identity(part, state) for part in (fine, coarse)]]
-    )
+    digest = _digest(numbers, state, rigid or {}, (fine, coarse))
     with (progress or Silent()).task("Kirkwood integration", n_weights * steps) as bar:
         for k, w in reversed(list(enumerate(weights))):
             path = None if folder is None else folder / f"kirkwood-{k:02d}.npz"
@@ -161,6 +158,12 @@ def kirkwood(
             last = state if last is None else last
     assert last is not None
     return _result(rows[::-1], weights, quadrature, last, power)
+
+
+def _digest(numbers: list[float], state: State, rigid: Mapping[str, Lengths], parts: tuple[Potential, Potential]) -> str:
+    """Of everything that decides what the runs give: settings, start, shapes of molecules, and both potentials."""
+    lengths = {name: repr(item) for name, item in rigid.items()}
+    return hash_data([numbers, state.positions, state.velocities, state.cell, lengths, [_identity(part, state) for part in parts]])
 
 
 def _identity(potential: Potential, state: State) -> list[object]:

@@ -16,6 +16,8 @@ from halocline.units import ACCELERATION, thermal_energy
 
 LARGEST_MOVE = 0.05
 """Å that an atom may move in one step of the quench."""
+QUENCH_STEPS = 400
+"""Steps of a quench."""
 FASTEST = 5.0
 """Thermal speeds that an atom may always have."""
 
@@ -26,7 +28,7 @@ def quench(
     timestep: float,
     temperature: float,
     seed: int,
-    steps: int = 400,
+    steps: int = QUENCH_STEPS,
     progress: Progress | None = None,
     make_mover: MoverFactory | None = None,
 ) -> State:

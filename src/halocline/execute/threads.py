@@ -12,6 +12,8 @@ def use_threads(count: int) -> None:
     import numba
     import torch
 
+    from halocline import compilation as compilation  # decides on the threading layer, which the next lines start
+
     most = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
     numba.set_num_threads(max(1, min(count, most)))
     torch.set_num_threads(max(1, count))

@@ -4,7 +4,8 @@
 
 to the longest recorded lag T, with leavers followed. The other convention, counting molecules only while they have not left,
 selects slow molecules: both curves are shown, and they part at the time that a molecule needs to leave. A dipole is followed only as
-long as its molecule has an orientation: one that falls asleep in the reservoir is left out from then on.
+long as its molecule stays in S1: where the reservoir knows mass points alone, one that leaves loses its orientation. The run at full
+resolution keeps to the same rule, so that both curves are of molecules that stayed.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import math
 
 import numpy as np
 
-from halocline.dynamics.correlation import COUNT, DIPOLE, FOLLOW, INSIDE, TURNING, VELOCITY, correlation_path
+from halocline.dynamics.correlation import COUNT, DIPOLE, FOLLOW, INSIDE, TURNING, VELOCITY, WITHIN_S1, correlation_path
 from halocline.dynamics.record import Record, Snapshot
 from halocline.files import read_arrays
 from halocline.observables.base import Comparison, Observable, curve, number
@@ -31,11 +32,11 @@ _LEVELS = ("AT", "the transition layers", "the reservoir")
 class Correlation(Observable):
     """Reads what :class:`~halocline.dynamics.correlation.CorrelationHook` left beside the record; nothing without it.
 
-    Files that do not say how many dipoles were followed give velocities only.
+    Files that do not say how long dipoles were followed give velocities only.
     """
 
     name = "correlation"
-    version = 2
+    version = 3
     summary = "velocity and dipole autocorrelation of molecules that start in AT, diffusion coefficient, mean momenta"
 
     def update(self, snapshot: Snapshot) -> None:
@@ -47,8 +48,8 @@ class Correlation(Observable):
             return
         arrays = read_arrays(path)
         blocks = arrays["sums"]
-        if blocks.shape[-1] == TURNING:
-            blocks = np.concatenate([blocks, np.zeros((*blocks.shape[:-1], 1))], axis=-1)
+        if str(arrays.get("dipoles", "")) != WITHIN_S1:
+            blocks = np.concatenate([blocks[..., :TURNING], np.zeros((*blocks.shape[:-1], 1))], axis=-1)
         # Blocks of the two double their length at different times: their numbers differ.
         for sums in blocks:
             self.store(time=arrays["time"], sums=sums)
@@ -129,7 +130,7 @@ class Correlation(Observable):
             if series:
                 caption = "Molecules that start in AT: followed wherever they go, or counted only until they first leave."
                 if kind == DIPOLE:
-                    caption += " Molecules that fall asleep in the reservoir lose their orientation and are left out from then on."
+                    caption += " In both runs a molecule is left out from when it first leaves AT and the layer for the reservoir."
                 figures.append(Figure(key, title, "time (ps)", "autocorrelation", series, caption))
         return figures
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from numba import njit
@@ -17,6 +18,7 @@ from halocline.potentials.classical import ClassicalMolecules
 from halocline.potentials.kernels import single_molecule
 from halocline.potentials.kernels.neighbours import require_room
 from halocline.potentials.learned import orthorhombic_edges
+from halocline.potentials.pair_table import PairTable, pair_energies
 from halocline.potentials.site_tables import site_table
 from halocline.topology import FloatArray, IntArray, Topology
 
@@ -111,6 +113,11 @@ class BeadInsertion(Insertion):
 
     def __init__(self, energy: PairEnergy | Mapping[str, PairEnergy], cutoff: float, knots: int = 100_000) -> None:
         self.energy, self.cutoff, self.knots = energy, float(cutoff), knots
+
+    @classmethod
+    def of_table(cls, table: PairTable, inserted: str, species: Sequence[str]) -> BeadInsertion:
+        """A bead of the species ``inserted`` among beads of several species, with the tabulated potential of all of them."""
+        return cls({name: partial(pair_energies, table, inserted, name) for name in species}, table.cutoff)
 
     def bind(self, topology: Topology, cell: FloatArray) -> None:
         self._topology, self._edges = topology, orthorhombic_edges(cell)

@@ -201,3 +201,22 @@ def _core(cubic: FloatArray, start: float, spacing: float, cap: float) -> tuple[
             t = float(inside.max())
             return start + (knot + t) * spacing, a + t * (b + t * (c + t * d)), -cap
     return start, float(cubic[0, 0]), float(cubic[0, 1]) / spacing
+
+
+def pair_energies(potential: PairTable, first: str, second: str, r: FloatArray) -> FloatArray:
+    """(n,) energies, eV, of two beads at the distances r, Å, as the potential has them: linear in its core, zero from the cut-off on.
+
+    Raises:
+        UserError: no table for this pair of species.
+    """
+    pair = (first, second) if (first, second) in potential.values else (second, first)
+    if pair not in potential.values:
+        known = ", ".join(f"{a}-{b}" for a, b in potential.values)
+        raise UserError(f"no table for the pair {first}-{second}", "PairTable", f"Known: {known}.")
+    table = _tables(potential, [pair], np.zeros((1, 1), dtype=np.int64))
+    place = np.maximum(r - potential.start, 0.0) / potential.spacing
+    knot = np.minimum(place.astype(np.int64), len(table.coefficients[0]) - 1)
+    t, (a, b, c, d) = place - knot, table.coefficients[0, knot].T
+    edge, energy, slope = table.core[0]
+    values = np.where(r < edge, energy + slope * (r - edge), a + t * (b + t * (c + t * d)))
+    return np.where(r < potential.cutoff, values, 0.0)

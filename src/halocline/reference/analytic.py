@@ -14,6 +14,7 @@ import numba
 import numpy as np
 from ase.data import chemical_symbols
 
+from halocline import compilation as compilation  # before any kernel
 from halocline.errors import UserError
 from halocline.labels import Labels
 from halocline.reference.base import BadInput, ReferenceEngine, package_version, species_of

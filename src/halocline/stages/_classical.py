@@ -17,16 +17,24 @@ from halocline.potentials.bonded import Bonded
 from halocline.potentials.classical import ClassicalMolecules
 from halocline.potentials.dipole_beads import DipoleBeads
 from halocline.potentials.pair_table import PairTable
+from halocline.progress import Progress, Silent
 from halocline.state import State
 from halocline.systems.classical import ClassicalRun, run_classical
 from halocline.systems.packing import composition, pack, study_edges
 
-LONGEST_EQUILIBRATION = 5000.0
-"""fs of the classical equilibration of the box; shorter where dynamics.equilibration is."""
+SHORTEST_EQUILIBRATION, LONGEST_EQUILIBRATION = 500.0, 5000.0
+"""fs of the classical equilibration of the box, between which its size decides; shorter where dynamics.equilibration is."""
+EQUILIBRATED_ATOMS = 4.2e6
+"""Atoms times fs of that equilibration, half a minute. Runs with the force field of the study begin with an equilibration of their own, in
+which the energy of water has settled after 4 ps, from a box of 0.5 ps as from one of 5 ps."""
+CPU_SECONDS = 6.5e-6
+"""CPU seconds of one atom for one step of one femtosecond of it, one thread."""
 PAIR_SECONDS, ATOM_SECONDS, OVERHEAD = 4e-9, 3e-7, 2e-4
 """CPU seconds of a time step: for a pair of sites, for an atom, and on top; for estimates only."""
 INTERVAL = 1.0
 """fs, time step of that equilibration."""
+MINIMISATION = 150
+"""Steps that the packing and the relaxation before it take as long as."""
 
 
 def species_of(study: Study) -> list[Molecule]:
@@ -114,11 +122,24 @@ def mover_factory(study: Study, points: bool = False) -> MoverFactory:
 
 def box_equilibration(study: Study) -> float:
     """fs of the equilibration of the box by flexible classical dynamics."""
-    return min(LONGEST_EQUILIBRATION, max(study.dynamics.equilibration, 100.0 * INTERVAL))
+    atoms = sum(molecule.n_atoms * count for molecule, count in composition(study.system.molecules))
+    longest = min(LONGEST_EQUILIBRATION, max(SHORTEST_EQUILIBRATION, EQUILIBRATED_ATOMS / atoms // INTERVAL * INTERVAL))
+    return min(longest, max(study.dynamics.equilibration, 100.0 * INTERVAL))
 
 
-def build_box(study: Study, seed: int) -> State:
+def build_seconds(study: Study) -> float:
+    """CPU seconds that :func:`build_box` takes, for estimates."""
+    atoms = sum(molecule.n_atoms * count for molecule, count in composition(study.system.molecules))
+    return CPU_SECONDS * atoms * (box_equilibration(study) / INTERVAL + MINIMISATION)
+
+
+def build_box(study: Study, seed: int, progress: Progress | None = None) -> State:
     """The production box: random places for an ideal gas, else packed molecules after flexible classical dynamics.
+
+    Args:
+        study: what is in the box.
+        seed: of places, velocities and noise.
+        progress: one bar.
 
     Raises:
         UserError: the molecules do not fit into the box.
@@ -130,8 +151,9 @@ def build_box(study: Study, seed: int) -> State:
         positions = np.random.default_rng(seed).uniform(size=(topology.n_atoms, 3)) * edges
         return State(positions, np.diag(edges), topology)
     packed = pack(species, edges, seed)
-    run = ClassicalRun(study.system.temperature, seed, timestep=INTERVAL)
-    (state,) = run_classical(packed, species, run, box_equilibration(study), INTERVAL, 1)
+    run, length = ClassicalRun(study.system.temperature, seed, timestep=INTERVAL), box_equilibration(study)
+    with (progress or Silent()).task("classical dynamics of the box", round(length / INTERVAL)) as bar:
+        (state,) = run_classical(packed, species, run, length, INTERVAL, 1, bar)
     return state
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -129,26 +129,32 @@ def integrate_compensation(
     return start
 
 
-def balance(folder: Path, outcome: Calibration, ideal: float = 0.0) -> list[tuple[str, HamiltonianBalance]]:
+def balance(
+    folder: Path, outcome: Calibration, ideal: float = 0.0, reservoir: Sequence[Term] | None = None
+) -> list[tuple[str, HamiltonianBalance]]:
     """Per species: compensation and residual force, whose sum is mu_ex of AT less that of the reservoir.
 
     Args:
         ideal: kT ln(n_AT/n_reservoir), eV, which the force carries where the two densities differ.
+        reservoir: mu_ex of each species there, eV, where it is known.
     """
     table, errors = FreeEnergyCompensation.load(folder / FILE), read_arrays(folder / "compensation.npz")["errors"]
     parts = []
     for kind, name in enumerate(table.species):
         residual = Term(float(outcome.integral[kind]) - ideal, float(outcome.integral_error[kind]))
-        parts.append((name, HamiltonianBalance(Term(float(table.total()[kind]), float(errors[kind])), residual)))
+        own = None if reservoir is None else reservoir[kind]
+        parts.append((name, HamiltonianBalance(Term(float(table.total()[kind]), float(errors[kind])), residual, own)))
     return parts
 
 
 def numbers(parts: list[tuple[str, HamiltonianBalance]]) -> list[Number]:
-    """Each part of the chemical potential in kJ/mol; its reservoir is an ideal gas or has a mu_ex of its own."""
+    """Each part of the chemical potential in kJ/mol; that of AT alone where that of the reservoir is known."""
     unit = KILOJOULE_PER_MOLE
     found = []
     for name, part in parts:
-        terms = (("free-energy compensation", part.compensation), ("mu_ex, AT - reservoir", part.difference))
+        terms = [("free-energy compensation", part.compensation), ("mu_ex, AT - reservoir", part.difference)]
+        if part.total is not None and part.reservoir is not None:
+            terms += [("mu_ex, reservoir", part.reservoir), ("mu_ex, AT", part.total)]
         found += [Number(f"{words} ({name})", term.value / unit, "kJ/mol", term.error / unit) for words, term in terms]
     return found
 

@@ -23,7 +23,7 @@ from halocline.molecules.base import Molecule
 from halocline.potentials.classical import ClassicalMolecules
 from halocline.progress import Progress
 from halocline.stages._assembly import steps_of
-from halocline.stages._classical import build_box, classical_fine, mover_factory, species_of, step_seconds
+from halocline.stages._classical import build_box, classical_fine, mover_factory, species_of
 from halocline.stages._target_density import FILE, Excess, TargetDensity
 from halocline.state import State
 
@@ -38,8 +38,6 @@ FEWEST = 125
 """Molecules in a cube."""
 EQUILIBRATION = 0.2
 """First share of a run, dropped: on top of calibration.insertion."""
-WINDOWS, EVALUATIONS = 14, 5
-"""Stages of growth of a molecule with charges, and evaluations that a solution takes, for the estimate of the cost."""
 SEED = 60
 
 
@@ -148,7 +146,7 @@ def excess_at(study: Study, density: float, seed: int, folder: Path, progress: P
     potential = classical_fine(study.model_copy(update={"dynamics": dynamics.model_copy(update={"force_cap": math.inf})}))
     assert isinstance(potential, ClassicalMolecules)
     arguments = (potential, dynamics.timestep, study.system.temperature, seed)
-    start = quench(build_box(small, seed), *arguments, progress=progress, make_mover=mover_factory(study))
+    start = quench(build_box(small, seed, progress), *arguments, progress=progress, make_mover=mover_factory(study))
     steps = steps_of(study, study.calibration.insertion)
     estimate = insertion_free_energy(
         start, molecule, potential, study.system.temperature, dynamics.timestep, steps, int(EQUILIBRATION * steps),
@@ -175,11 +173,3 @@ def cube_of(study: Study, density: float) -> Study:
     present = density * count / (count + 0.5)
     changes = {"molecules": {molecule.name: count}, "density": present * molecule.mass, "cube": True}
     return study.model_copy(update={"system": study.system.model_copy(update=changes)})
-
-
-def target_seconds(study: Study) -> float:
-    """CPU seconds of a solution, for the estimate."""
-    small = cube_of(study, study.system.density / species_of(study)[0].mass)
-    windows = 1 if fits_by_chance(species_of(study)[0]) else WINDOWS
-    steps = (1 + EQUILIBRATION) * steps_of(study, study.calibration.insertion)
-    return EVALUATIONS * windows * steps * step_seconds(small)

@@ -34,6 +34,6 @@ def at_target(context: Context, target: TargetDensity) -> Context:
     if not path.exists() or not len(Dataset.open(path)):
         path.unlink(missing_ok=True)
         with Dataset.create(path) as dataset:
-            dataset.append(Frame(build_box(study, system.seed), source="box at the density of the target mu_ex"))
+            dataset.append(Frame(build_box(study, system.seed, context.progress), source="box at the density of the target mu_ex"))
     inputs, results = {**context.inputs, "build": folder}, {**context.results, "build": StageResult("", files={"box": BOX})}
     return dataclasses.replace(context, study=study, folder=folder, inputs=inputs, results=results)

@@ -61,6 +61,7 @@ class Stage(ABC):
         uses: sections (``dynamics``) and keys (``dynamics.timestep``) of the study file that it depends on; a change elsewhere
             does not make it run again.
         version: raise it when the same inputs give other results, so that old folders are not taken for current.
+        version_classical: takes the place of ``version`` in a study with a classical force field; zero for the same.
         needs_prefetch: stages whose results :meth:`prefetch` reads; empty for a stage without one.
         uses_prefetch: sections and keys that :meth:`prefetch` depends on; empty for all of ``uses``.
         uses_classical: what takes the place of ``uses`` in a study with a classical force field; empty for the same.
@@ -70,6 +71,7 @@ class Stage(ABC):
     needs: ClassVar[tuple[str, ...]] = ()
     uses: ClassVar[tuple[str, ...]] = ()
     version: ClassVar[int] = 1
+    version_classical: ClassVar[int] = 0
     needs_prefetch: ClassVar[tuple[str, ...]] = ()
     uses_prefetch: ClassVar[tuple[str, ...]] = ()
     uses_classical: ClassVar[tuple[str, ...]] = ()
@@ -81,6 +83,10 @@ class Stage(ABC):
     def uses_of(self, study: Study) -> tuple[str, ...]:
         """What it depends on in this study."""
         return self.uses_classical or self.uses if study.is_classical else self.uses
+
+    def version_of(self, study: Study) -> int:
+        """Of the code, for this study."""
+        return (self.version_classical if study.is_classical else 0) or self.version
 
     def prefetch_of(self, study: Study) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Stages and settings that :meth:`prefetch` depends on in this study; those of :meth:`run` where nothing is stated."""

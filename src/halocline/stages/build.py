@@ -18,7 +18,7 @@ from halocline.execute.base import Executor, make_executor, run_tasks
 from halocline.files import hash_data, read_arrays, write_arrays
 from halocline.molecules.base import build_topology
 from halocline.results import Number, StageResult, Table
-from halocline.stages._classical import box_equilibration, build_box
+from halocline.stages._classical import CPU_SECONDS, build_box, build_seconds
 from halocline.stages.base import Context, Cost, Stage
 from halocline.state import State
 from halocline.systems.classical import ClassicalRun, run_classical
@@ -35,8 +35,6 @@ DENSITY_SPREAD = 0.04
 """Densities of the trajectories differ by up to this fraction either way, so that models know the pressure of the liquid."""
 DROPLET_SIZES = (8, 20)
 """Smallest and largest number of molecules of a droplet."""
-CPU_SECONDS = 6.5e-6
-"""CPU seconds of one atom for one step of one femtosecond, one thread."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +134,7 @@ class BuildStage(Stage):
     name = "build"
     uses = ("system", "dataset")
     uses_classical = ("system", "dynamics.equilibration")
+    version_classical = 2
 
     def run(self, context: Context) -> StageResult:
         study, folder = context.study, context.folder
@@ -155,8 +154,7 @@ class BuildStage(Stage):
 
     def cost(self, study: Study) -> Cost:
         if study.is_classical:
-            atoms = build_topology(composition(study.system.molecules)).n_atoms
-            return Cost(atoms * box_equilibration(study) * CPU_SECONDS, "classical dynamics of the simulated box")
+            return Cost(build_seconds(study), "packing and classical dynamics of the simulated box")
         plans = [plan_box(study), *plan_trajectories(study)]
         seconds = sum(_atom_steps(plan) for plan in plans) * CPU_SECONDS
         return Cost(seconds, f"classical dynamics of {len(plans) - 1} small boxes and of the simulated one")
@@ -165,9 +163,7 @@ class BuildStage(Stage):
 def _build_classical(context: Context) -> StageResult:
     """The simulated box alone; a study with a classical force field has nothing to label."""
     study, path = context.study, context.folder / "box.h5"
-    with context.progress.task("box", 1) as bar:
-        state = build_box(study, plan_box(study).seed)
-        bar.advance()
+    state = build_box(study, plan_box(study).seed, context.progress)
     _write(path, [Frame(state, trajectory="box", source=_source(plan_box(study)))])
     numbers = [Number("molecules in the box", float(state.topology.n_molecules)), Number("atoms in the box", float(state.topology.n_atoms))]
     edges = " x ".join(f"{edge:.2f}" for edge in state.edges)

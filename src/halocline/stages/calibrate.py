@@ -49,7 +49,9 @@ from halocline.stages._first_force import (
     is_pressure_balance,
     require_compressibilities,
 )
-from halocline.stages._solve_target import solve_target, target_seconds
+from halocline.stages._insertion_cost import beads_seconds, target_seconds, target_words
+from halocline.stages._reservoir_excess import is_measured, reservoir_excess
+from halocline.stages._solve_target import solve_target
 from halocline.stages._target_density import has_target
 from halocline.stages.base import Context, Cost, Stage
 from halocline.state import State
@@ -112,7 +114,8 @@ class CalibrateStage(Stage):
         result = calibration_result(study, regions, outcome, pressures, first, density_of(start), target)
         if is_compensated(study):
             ideal = 0.0 if target is None else target.ideal_difference(study.system.temperature)
-            result.numbers += compensation_numbers(balance(context.folder, outcome, ideal))
+            parts = balance(context.folder, outcome, ideal, reservoir_excess(context, start))
+            result.numbers += compensation_numbers(parts)
             result.figures.append(compensation_figure(context.folder))
             result.files["compensation"] = COMPENSATION
         warning = tension_warning(pressures)
@@ -133,9 +136,12 @@ class CalibrateStage(Stage):
             time += COMPENSATION_WINDOWS * section.window
             words += f", {COMPENSATION_WINDOWS * section.window / 1e3:g} ps for the free-energy compensation"
         seconds = steps_of(study, time) * step
+        if is_compensated(study) and is_measured(study):
+            seconds += beads_seconds(study)
+            words += f", {section.bulk / 1e3:g} ps of beads with insertions"
         if has_target(study):
             seconds += target_seconds(study)
-            words += f", runs of {section.insertion / 1e3:g} ps for the density at the target mu_ex"
+            words += f", {target_words(study)} for the density at the target mu_ex"
         return Cost(seconds, words)
 
 

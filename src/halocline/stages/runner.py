@@ -136,7 +136,8 @@ class Runner:
 
     def _hash(self, name: str, needs: Sequence[str], uses: Sequence[str], outputs: Mapping[str, Completed]) -> str:
         inputs = {need: outputs[need].output_hash for need in needs}
-        return hash_data({"stage": name, "version": self.stages[name].version, "sections": self._settings(uses), "inputs": inputs})
+        version = self.stages[name].version_of(self.study)
+        return hash_data({"stage": name, "version": version, "sections": self._settings(uses), "inputs": inputs})
 
     def _input_hash(self, name: str, outputs: Mapping[str, Completed]) -> str:
         stage = self.stages[name]

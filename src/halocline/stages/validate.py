@@ -11,6 +11,7 @@ from halocline.config.study import Study
 from halocline.consistency.check import Check, Verdict
 from halocline.dynamics.correlation import correlation_path
 from halocline.dynamics.record import Record
+from halocline.dynamics.start import QUENCH_STEPS
 from halocline.errors import RunFailure
 from halocline.files import hash_data, hash_file
 from halocline.observables.base import Observable, Setting
@@ -20,7 +21,7 @@ from halocline.progress import Progress
 from halocline.results import Figure, Number, StageResult, Table
 from halocline.stages._assembly import coupling_of, run_full, steps_of
 from halocline.stages._calibration_result import RESERVOIR_FACTOR
-from halocline.stages._classical import step_seconds
+from halocline.stages._classical import build_seconds, step_seconds
 from halocline.stages._force_checks import model_against_quantum, resolution_error
 from halocline.stages._target_box import at_target
 from halocline.stages._target_density import has_target, target_of
@@ -79,7 +80,10 @@ class ValidateStage(Stage):
         dynamics, reference = study.dynamics, study.validation.reference
         steps = (reference + dynamics.equilibration) / dynamics.timestep
         rows = (reference + dynamics.length) / dynamics.record
-        return Cost(steps * step + rows * _SNAPSHOT, f"{steps:.0f} steps of {atoms} atoms at full resolution, {rows:.0f} frames")
+        seconds, words = steps * step + rows * _SNAPSHOT, f"{steps:.0f} steps of {atoms} atoms at full resolution, {rows:.0f} frames"
+        if has_target(study):
+            return Cost(seconds + build_seconds(study) + QUENCH_STEPS * step, f"{words}, a box at the density of the target mu_ex")
+        return Cost(seconds, words)
 
 
 def run_reference(context: Context) -> Path:

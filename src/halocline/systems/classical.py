@@ -12,6 +12,7 @@ from openmm import unit
 
 from halocline.errors import RunFailure, UserError
 from halocline.molecules.base import Molecule
+from halocline.progress import Task
 from halocline.state import State
 from halocline.systems.packing import Composition
 from halocline.topology import FloatArray
@@ -21,6 +22,8 @@ LARGEST_CUTOFF = 9.0
 """Å, of Lennard-Jones and of the real-space part of particle-mesh Ewald."""
 SMALLEST_EDGE = 5.0
 """Å; a box below this has no room for a cutoff that reaches the first neighbour."""
+PART = 50
+"""Steps between two reports of progress."""
 _EV = 1.0 / KILOJOULE_PER_MOLE
 """One eV in kJ/mol, the energy unit of OpenMM, whose lengths are in nm."""
 
@@ -52,6 +55,7 @@ def run_classical(
     equilibration: float,
     interval: float,
     frames: int,
+    task: Task | None = None,
 ) -> Iterator[State]:
     """Minimise, equilibrate and yield ``frames`` configurations ``interval`` apart, with velocities and whole molecules.
 
@@ -65,6 +69,7 @@ def run_classical(
         equilibration: fs before the first frame.
         interval: fs between frames.
         frames: how many.
+        task: advanced by the steps.
 
     Raises:
         UserError: a species without classical parameters, or a box too small for any cutoff.
@@ -74,10 +79,19 @@ def run_classical(
     context.setPositions(state.positions / 10.0)
     openmm.LocalEnergyMinimizer.minimize(context, 50.0, 200)
     context.setVelocitiesToTemperature(run.temperature, run.seed % 2_147_483_647)
-    context.getIntegrator().step(max(0, round((equilibration - interval) / run.timestep)))
+    _step(context, max(0, round((equilibration - interval) / run.timestep)), task)
     for _ in range(frames):
-        context.getIntegrator().step(round(interval / run.timestep))
+        _step(context, round(interval / run.timestep), task)
         yield _read(context, state)
+
+
+def _step(context: openmm.Context, steps: int, task: Task | None) -> None:
+    """In parts, so that progress is seen."""
+    for first in range(0, steps, PART):
+        part = min(PART, steps - first)
+        context.getIntegrator().step(part)
+        if task is not None:
+            task.advance(part)
 
 
 def _read(context: openmm.Context, state: State) -> State:

@@ -65,10 +65,7 @@ def train_energy_forces(
     if done is not None:
         return done
     model, prior = _start(section, train, seed, initial)
-    unknown = {int(kind) for item in valid for kind in item.types} - set(model.types)
-    if unknown:
-        what = f"elements {sorted(unknown)} occur in the validation frames but not in training"
-        raise UserError(what, "validation frames", "Split the data differently.")
+    _require_known_types(model, valid)
     model.metadata.update(_metadata(frames_train))
     of_train, of_valid = prior_terms(model, train), prior_terms(model, valid)
     if initial is None:
@@ -79,16 +76,30 @@ def train_energy_forces(
     schedule = Schedule(budget, rate, section.batch, seed, steps)
     prior_error = 0.0 if model.prior is None else force_error(valid, of_valid)
     card = {
-        "purpose": "potential energy and forces of the atoms",
         "level_of_theory": level,
-        "data": {"training_frames": len(train), "validation_frames": len(valid), "sites": sum(len(item.types) for item in train)},
-        "loss": {"energy_weight": ENERGY_WEIGHT},
         "seed": seed,
         "initial": None if initial is None else files.hash_file(initial),
         "prior": prior,
-        "domain": _domain(model, train, frames_train),
+        **_description(model, train, valid, frames_train),
     }
     return train_objective(objective, schedule, place, progress or Silent(), f"training {name}", card, prior_error)
+
+
+def _require_known_types(model: Model, valid: Sequence[Sites]) -> None:
+    unknown = {int(kind) for item in valid for kind in item.types} - set(model.types)
+    if unknown:
+        what = f"elements {sorted(unknown)} occur in the validation frames but not in training"
+        raise UserError(what, "validation frames", "Split the data differently.")
+
+
+def _description(model: Model, train: Sequence[Sites], valid: Sequence[Sites], frames: Sequence[LabelledFrame]) -> dict[str, Any]:
+    """Purpose, data and domain of the model, for its card."""
+    return {
+        "purpose": "potential energy and forces of the atoms",
+        "data": {"training_frames": len(train), "validation_frames": len(valid), "sites": sum(len(item.types) for item in train)},
+        "loss": {"energy_weight": ENERGY_WEIGHT},
+        "domain": _domain(model, train, frames),
+    }
 
 
 def _start(section: ModelSection, train: Sequence[Sites], seed: int, initial: Path | None) -> tuple[Model, dict[str, Any]]:

@@ -7,10 +7,9 @@ import threading
 
 import numba
 
-# A step takes a millisecond or two, of which the compiled loops are a part. The threads of a work queue sleep between two calls and
-# take longer to wake than such a loop takes; those of OpenMP spin for a while. NUMBA_THREADING_LAYER overrides this. A work queue
-# takes one caller at a time, hence the lock.
-numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]  # type: ignore[attr-defined]
+from halocline import compilation as compilation  # decides on the threading layer
+
+# A work queue takes one caller at a time, hence the lock.
 one_caller = threading.Lock()
 if hasattr(os, "register_at_fork"):
     # OpenMP does not survive a fork: the child computes alone.
