@@ -98,7 +98,7 @@ class ClassicalMolecules(Potential):
         self._grid, self._unit = grid_of(self._edges, self._real)
         self._charges = site_charges(sets, self._real)
         self._table = site_table(sets, self.coulomb, self.force_cap, self.mixing, self._real)
-        self._kernel = single_sites if n_sites.max() == 1 and not self._charges[0].any() else molecular
+        self._single_sites = bool(n_sites.max() == 1 and not self._charges[0].any())
         self._forces: PairForces | None = None
         self._arrange(topology, n_sites)
 
@@ -195,11 +195,12 @@ class ClassicalMolecules(Potential):
             real(reach**2), start, neighbours,
         )  # fmt: skip
         work = self._buffers(n_threads, longest + 1)
+        kernel = single_sites if self._single_sites else molecular
         if n_threads == 1:
-            self._kernel.run(0, 1, molecules, self._table, frame, work, virial)
+            kernel.run(0, 1, molecules, self._table, frame, work, virial)
         else:
             with one_caller:
-                self._kernel.run_parallel(n_threads, molecules, self._table, frame, work, virial)
+                kernel.run_parallel(n_threads, molecules, self._table, frame, work, virial)
         energy, forces, capped, own = collect(work, self._order)
         return Evaluation(energy, forces, work.virial.sum(axis=0) if virial else None, capped, own)
 
