@@ -282,7 +282,7 @@ STRONG = {
 def test_every_stage_is_about_the_density_that_was_found(tmp_path: Path) -> None:
     """Record of the open run, settings of the force, reference and verdicts: all have the density of the target, not of the box."""
     wanted = 1.05 * second_virial() * DENSITY * KT / KILOJOULE_PER_MOLE
-    times = {"chemical_potential": f"{wanted} kJ/mol", "window": "2 ps", "bulk": "2 ps", "iterations": 2}
+    times = {"chemical_potential": f"{wanted} kJ/mol", "window": "2 ps", "bulk": "2 ps", "iterations": 2, "compressibility": "measured"}
     loaded = study(calibration=times, validation={"reference": "1 ps"}, execute={"workers": 1}, dynamics=STRONG)
     preflight(loaded)
     runner = Runner(loaded, tmp_path)

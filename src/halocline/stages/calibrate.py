@@ -7,7 +7,6 @@ import functools
 import math
 
 from halocline.adress.coupling.make import make_coupling
-from halocline.adress.density_response import DensityResponse
 from halocline.adress.thermodynamic_force import ThermodynamicForce
 from halocline.config.study import Study
 from halocline.dynamics.calibration import calibrate
@@ -16,7 +15,6 @@ from halocline.dynamics.calibration_windows import CalibrationSettings
 from halocline.dynamics.monitors import Monitor
 from halocline.dynamics.overlaps import refuse_overlaps
 from halocline.dynamics.simulation import Hook, Simulation
-from halocline.errors import RunFailure
 from halocline.execute.base import make_executor
 from halocline.progress import Silent
 from halocline.results import StageResult, Table
@@ -32,7 +30,7 @@ from halocline.stages._assembly import (
     steps_of,
     write_open_start,
 )
-from halocline.stages._bulk_runs import LARGEST_UNCERTAINTY, TENSION_REMEDY, Pressures, bulk_runs, tension_warning
+from halocline.stages._bulk_runs import TENSION_REMEDY, Pressures, bulk_runs, tension_warning
 from halocline.stages._calibration_result import calibration_result
 from halocline.stages._classical import is_ideal, species_of, step_seconds
 from halocline.stages._compensation import FILE as COMPENSATION
@@ -51,11 +49,11 @@ from halocline.stages._first_force import (
 )
 from halocline.stages._insertion_cost import beads_seconds, target_seconds, target_words
 from halocline.stages._reservoir_excess import is_measured, reservoir_excess
+from halocline.stages._response import response_of
 from halocline.stages._solve_target import solve_target
 from halocline.stages._target_density import has_target
 from halocline.stages.base import Context, Cost, Stage
 from halocline.state import State
-from halocline.units import thermal_energy
 
 SAMPLE = 20.0
 """fs between samples of the density."""
@@ -173,17 +171,8 @@ def settings_of(study: Study, pressures: Pressures, density: float) -> Calibrati
         density: of the box, molecules/Å^3.
 
     Raises:
-        RunFailure: the bulk run was too short to measure it.
+        UserError, RunFailure: :func:`~halocline.stages._response.response_of`.
     """
-    given = study.calibration.compressibility
-    if given == "measured":
-        given = pressures.compressibility
-        if not pressures.compressibility_error < LARGEST_UNCERTAINTY * given:
-            raise RunFailure(
-                f"the compressibility is {given:.3g} ± {pressures.compressibility_error:.2g} A3/eV, too uncertain to scale updates",
-                "bulk run of the calibration",
-                "Lengthen calibration.bulk, or state calibration.compressibility.",
-            )
     section = study.calibration
     return CalibrationSettings(
         steps_of(study, section.window),
@@ -192,7 +181,7 @@ def settings_of(study: Study, pressures: Pressures, density: float) -> Calibrati
         section.tolerance,
         section.smoothing,
         section.damping,
-        DensityResponse(given, _of_reservoir(study, pressures, given, density), thermal_energy(study.system.temperature)),
+        response_of(study, pressures, density),
         steps_of(study, SAMPLE),
         steps_of(study, study.dynamics.checkpoint),
         section.replicas,
@@ -201,11 +190,3 @@ def settings_of(study: Study, pressures: Pressures, density: float) -> Calibrati
         followed_species(study),
         section.border,
     )
-
-
-def _of_reservoir(study: Study, pressures: Pressures, of_liquid: float, density: float) -> float:
-    """Compressibility of the reservoir, Å^3/eV: of an ideal gas, or measured; that of the liquid where the run was too short for it."""
-    if study.coupling.reservoir == "tracer":
-        return 1.0 / (density * thermal_energy(study.system.temperature))
-    measured, error = pressures.reservoir_compressibility, pressures.reservoir_compressibility_error
-    return measured if error < LARGEST_UNCERTAINTY * measured else of_liquid
