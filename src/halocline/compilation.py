@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,9 @@ _IMPORTS = re.compile(
 
 
 def prefer_spinning_threads() -> None:
-    """Let numba choose among the threading layers in the order of :data:`LAYERS`; without effect once its threads have started."""
-    numba.config.THREADING_LAYER_PRIORITY = list(LAYERS)  # type: ignore[attr-defined]
+    """Let numba choose among the threading layers in the order of :data:`LAYERS`, unless the environment has one; before they start."""
+    if "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
+        numba.config.THREADING_LAYER_PRIORITY = list(LAYERS)  # type: ignore[attr-defined]
 
 
 def threading_layer() -> str:

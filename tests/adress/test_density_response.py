@@ -16,7 +16,7 @@ WINDOW = (REGIONS.atomistic, REGIONS.outer + 5.0)
 
 
 def response() -> DensityResponse:
-    return DensityResponse(TRACERS / STIFFER, TRACERS, THERMAL)
+    return DensityResponse(TRACERS / STIFFER, None, THERMAL)
 
 
 def test_one_species_has_the_published_prefactor_on_both_sides_of_the_border():
@@ -78,10 +78,28 @@ def test_updates_that_know_the_tracers_are_soft_converge_where_the_rule_of_the_l
     assert deviations(liquid, 0.03, 8)[8] > 0.7 * known[0], "a fraction small enough for the tracers leaves the liquid as it is"
 
 
-def test_ends_without_a_force_take_their_mean_and_keep_their_molecules():
+def test_smooth_couplings_soften_with_their_weight():
+    centres = np.array([5.0, 15.0, 19.0, 24.0, 30.0])
+    tracers = THERMAL / DENSITY
+    for power in (1, 2):
+        found = DensityResponse(TRACERS / STIFFER, None, THERMAL, power).stiffness(np.array([DENSITY]), REGIONS, centres)[0, 0]
+        expected = tracers * (1.0 + (STIFFER - 1.0) * REGIONS.weight(centres) ** power)
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_where_the_target_changes_so_does_the_cost_of_tracers():
+    density, centres = np.array([[0.04, 0.03]]), np.array([5.0, 40.0])
+    found = response().stiffness(density, REGIONS, centres)[0, 0]
+    np.testing.assert_allclose(found, [STIFFER / (0.04**2 * TRACERS), THERMAL / 0.03], rtol=1e-12)
+
+
+def test_ends_without_a_force_take_a_mean_and_keep_their_molecules():
     volumes = np.array([1.0, 3.0, 5.0, 7.0, 9.0, 11.0])
     profile, window = np.array([[2.0, 1.0, 4.0, 6.0, 1.0, 3.0]]), np.array([False, False, True, True, False, False])
-    levelled = level_ends(profile, volumes, window)
+    before, after = np.arange(6) < 2, np.arange(6) > 3
+    levelled = level_ends(profile, volumes, before, window, after)
     np.testing.assert_allclose(levelled[0], [1.25, 1.25, 4.0, 6.0, 2.1, 2.1])
     assert levelled[0] @ volumes == pytest.approx(profile[0] @ volumes)
-    assert np.array_equal(level_ends(profile, volumes, np.ones(6, dtype=bool)), profile)
+    # Around a solute the first shells of the layer stand for AT.
+    solute = level_ends(profile, volumes, np.arange(6) == 2, window, after)
+    np.testing.assert_allclose(solute[0], [4.0, 4.0, 4.0, 6.0, 2.1, 2.1])

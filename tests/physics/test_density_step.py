@@ -31,7 +31,7 @@ def test_force_of_an_ideal_gas_that_is_denser_in_at_integrates_to_kt_ln_of_the_r
     kT, density = thermal_energy(300.0), START.topology.n_molecules / START.volume
     force = ThermodynamicForce(("argon",), REGIONS.reach, 0.5, (REGIONS.atomistic, 12.0))
     settings = CalibrationSettings(
-        6000, 0.2, 12, 0.01, 0.5, 0.6, DensityResponse(1 / (density * kT), 1 / (density * kT), kT), 10, 10**6, density=1.08 * density
+        6000, 0.2, 12, 0.01, 0.5, 0.6, DensityResponse(1 / (density * kT), None, kT), 10, 10**6, density=1.08 * density
     )
     found = calibrate(build, START, REGIONS, force, settings, tmp_path, may_overlap=True)
     volumes = REGIONS.shell_volumes(force.edges, START.cell)

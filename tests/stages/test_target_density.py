@@ -236,9 +236,7 @@ def test_tracers_with_the_force_of_the_target_are_on_target_and_a_flat_density_i
     law = np.exp(-force.energy(force.centres) / KT) * volumes
     law *= 0.02 * VOLUME / law.sum()
     assert law / volumes == pytest.approx(wanted, rel=4e-3)
-    settings = CalibrationSettings(
-        1000, 0.2, 5, 0.03, 1.0, 0.2, DensityResponse(1 / (0.02 * KT), 1 / (0.02 * KT), KT), 10, 100, density=0.022
-    )
+    settings = CalibrationSettings(1000, 0.2, 5, 0.03, 1.0, 0.2, DensityResponse(1 / (0.02 * KT), None, KT), 10, 100, density=0.022)
     rng, shape = np.random.default_rng(2), wanted / 0.022
     counts = rng.poisson(law, size=(4000, 1, len(law)))
     arguments = (volumes, REGIONS, force, np.array([0.022]), settings, 1000, 0, math.inf, shape)

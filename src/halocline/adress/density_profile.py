@@ -56,20 +56,18 @@ def smooth_density(density: FloatArray, volumes: FloatArray, width: float, sigma
     return density @ kernel.T
 
 
-def level_ends(density: FloatArray, volumes: FloatArray, window: BoolArray, inner: BoolArray | None = None) -> FloatArray:
-    """(..., n_bins) density with the mean of all shells before a window in each of them, and likewise after it.
+def level_ends(density: FloatArray, volumes: FloatArray, inner: BoolArray, window: BoolArray, outer: BoolArray) -> FloatArray:
+    """(..., n_bins) density with the mean of the inner shells everywhere before a window, and that of the outer ones after it.
 
-    No force acts there, so that none of its updates can follow anything but these means; single shells only add their noise.
+    No force acts there: an update can only follow these means, and the noise of single shells would do nothing but add to it.
 
     Args:
         density: (..., n_bins) values.
         volumes: (n_bins,) of the shells; ends without volume keep their values.
-        window: (n_bins,) one run of shells.
-        inner: (n_bins,) shells whose mean stands for those before the window, if not their own.
+        inner, outer: (n_bins,) shells that stand for the ends. window: (n_bins,) one run of shells.
     """
     result, inside, shells = density.copy(), np.flatnonzero(window), np.arange(len(window))
-    before, after = shells < inside[0], shells > inside[-1]
-    for end, source in ((before, before if inner is None else inner), (after, after)):
+    for end, source in ((shells < inside[0], inner), (shells > inside[-1], outer)):
         weights = np.where(source, volumes, 0.0)
         if weights.sum() > 0:
             result[..., end] = (density @ weights / weights.sum())[..., None]

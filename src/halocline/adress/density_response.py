@@ -6,12 +6,12 @@ A liquid answers a potential phi with n_i(d) so that mu_i(n(d)) + phi_i(d) is co
 
 which for one species with the same compressibility everywhere is the rule of Phys. Rev. Lett. 108, 170602 (2012), M = 1/(n0^2 kappa_T).
 But tracers are far softer than the liquid in front of them, by sixteen times for water, and a fraction c that suits one is too large or too
-small for the other. M therefore changes at the border. In a mixture
+small for the other. With s(d), the share of the fine interaction that acts at d,
 
-    M_ij = kT delta_ij/n_i + 1/(n^2 kappa_T) - kT/n,
+    M_ij = kT delta_ij/n_i + s m(kappa_T) + (1 - s) m(kappa_R),      m(kappa) = 1/(n^2 kappa) - kT/n:
 
-ideal mixing upon an interaction that depends on the total density n: a change of all densities in proportion costs 1/(n^2 kappa_T), one of
-the composition alone kT.
+ideal mixing upon an interaction that depends on the total density n. A change of all densities in proportion costs 1/(n^2 kappa_T)
+in AT, one of the composition alone kT.
 """
 
 from __future__ import annotations
@@ -24,26 +24,44 @@ from halocline.adress.regions import Regions
 from halocline.topology import FloatArray
 
 SURFACE = 3.0
-"""Depth below the border over which a molecule lacks neighbours of its own resolution, about one diameter, Å."""
+"""Depth below an abrupt border over which a molecule lacks neighbours of its own resolution, about one diameter, Å."""
 
 
 @dataclass(frozen=True)
 class DensityResponse:
-    """Isothermal compressibilities of AT and of the reservoir, Å^3/eV, and kT in eV; a reservoir of tracers has 1/(n kT)."""
+    """What couplings and liquids answer with.
+
+    Attributes:
+        compressibility: isothermal, of AT, Å^3/eV.
+        reservoir: that of the reservoir; None for an ideal gas of tracers.
+        thermal: kT, eV.
+        weight_power: of :class:`~halocline.adress.coupling.base.Coupling`.
+    """
 
     compressibility: float
-    reservoir: float
+    reservoir: float | None
     thermal: float
+    weight_power: int = 0
+
+    def share(self, regions: Regions, centres: FloatArray) -> FloatArray:
+        """(n_bins,) s(d): w^p of a smooth coupling; one in S1 of an abrupt one, falling in the last 3 Å before the border."""
+        if self.weight_power:
+            return regions.weight(centres) ** self.weight_power
+        return 1.0 - np.clip((centres - regions.outer) / SURFACE + 1.0, 0.0, 1.0)
 
     def stiffness(self, density: FloatArray, regions: Regions, centres: FloatArray) -> FloatArray:
-        """(n_species, n_species, n_bins) M in eV Å^3: of AT, falling to that of the reservoir in the last 3 Å before the border.
+        """(n_species, n_species, n_bins) M in eV Å^3.
 
         Args:
-            density: (n_species,) molecules/Å^3; species without molecules take no part.
+            density: (n_species, n_bins) or (n_species,) target, molecules/Å^3; species without molecules take no part.
             centres: (n_bins,) distances, Å.
         """
-        total = float(density.sum())
-        reservoir = np.clip((centres - regions.outer) / SURFACE + 1.0, 0.0, 1.0)
-        own, other = (1.0 / (total**2 * kappa) - self.thermal / total for kappa in (self.compressibility, self.reservoir))
-        ideal = np.diag(np.divide(self.thermal, density, out=np.zeros(len(density)), where=density > 0))
-        return np.asarray(ideal[:, :, None] + own * (1.0 - reservoir) + other * reservoir)
+        each = np.broadcast_to(density.reshape(len(density), -1), (len(density), len(centres)))
+        total, share = each.sum(axis=0), self.share(regions, centres)
+
+        def interaction(kappa: float | None) -> FloatArray:
+            return np.zeros(len(total)) if kappa is None else 1.0 / (total**2 * kappa) - self.thermal / total
+
+        common = share * interaction(self.compressibility) + (1.0 - share) * interaction(self.reservoir)
+        ideal = np.divide(self.thermal, each, out=np.zeros(each.shape), where=each > 0)
+        return np.asarray(np.eye(len(each))[:, :, None] * ideal[:, None] + common)

@@ -151,8 +151,16 @@ class ThermodynamicForce:
         gradient = np.where(self.in_window(), density_gradient(cost, self.width, mirror), 0.0)
         self.tables = self.tables - damping * gradient
 
-    def start_about(self, regions: Regions, inward_integral: FloatArray) -> None:
-        """Constant force about the border, as wide on both sides as the window is beyond it, with the integral (n_species,) in eV."""
+    def start_about(self, regions: Regions, inward_integral: FloatArray, weight_power: int = 0) -> None:
+        """A force with the given integral (n_species,) in eV where the interactions change.
+
+        That is the border of an abrupt coupling, where the force is constant and as wide on both sides as the window is beyond. For a
+        coupling with the smooth weight w^p it is the whole layer, with the profile of d(w^p)/dd.
+        """
+        if weight_power:
+            slope = weight_power * regions.weight(self.centres) ** (weight_power - 1) * regions.weight_slope(self.centres)
+            self._spread(inward_integral, -slope * self.in_window())
+            return
         margin = self.window[1] - regions.outer
         # Without a margin the force acts inside the layer alone, and still needs a few bins to act in.
         reach = min(max(margin, 4.0 * self.width), 0.5 * regions.transition)
@@ -175,7 +183,11 @@ class ThermodynamicForce:
         if not covered.any():
             remedy = "Make calibration.bin smaller, or calibration.margin or regions.transition larger."
             raise UserError(f"no bin of the thermodynamic force lies between {low:g} and {high:g} A", "calibration.bin", remedy)
-        self.tables = -np.outer(inward_integral, covered / covered.sum() / self.width)
+        self._spread(inward_integral, covered)
+
+    def _spread(self, inward_integral: FloatArray, profile: FloatArray) -> None:
+        """Tables in proportion to a profile (n_bins,) that is not negative, with the given integrals."""
+        self.tables = -np.outer(inward_integral, profile / profile.sum() / self.width)
         # Interpolation and the ends of the window change the integral by some per cent: scale it back.
         scale = np.divide(inward_integral, self.inward_integral(), out=np.ones(len(self.species)), where=self.inward_integral() != 0)
         self.tables = self.tables * scale[:, None]

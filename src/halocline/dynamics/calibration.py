@@ -6,6 +6,7 @@ the density. When to update, to lengthen and to stop is decided in :mod:`halocli
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -45,12 +46,13 @@ class Calibration:
     """The outcome.
 
     Attributes:
-        force: the tables that were found flat, or the mean of the last ones if none were.
+        force: the tables that were found flat, or the mean of the last ones if none were, with the best integral.
         windows: all, in order.
         converged: whether the tolerance was met before the iterations ran out.
         limited_by_noise: whether it ended because the density was not known well enough, without a significant deviation.
         state, inside: where the last window (of the first replica) ended.
         integral, integral_error: (n_species,) INT F_in dx, eV.
+        asked, asked_error: the same from the densities of the windows alone, without what was known before them.
     """
 
     force: ThermodynamicForce
@@ -61,6 +63,8 @@ class Calibration:
     inside: BoolArray
     integral: FloatArray
     integral_error: FloatArray
+    asked: FloatArray
+    asked_error: FloatArray
 
 
 def calibrate(
@@ -106,19 +110,19 @@ def calibrate(
         updates = sum(window.outcome == UPDATED for window in windows)
         counts = [end.counts for end in ends]
         shape = _shape(settings, float(mean.sum()), regions, current, volumes, start.volume)
-        windows.append(judge(counts, volumes, regions, current, density, settings, steps, updates, power, shape))
-        if windows[-1].outcome == UPDATED:
-            settled = with_integral(force.copy(np.array(windows[-1].updated)), regions, _integral(windows, force, settings)[0])
-            windows[-1] = windows[-1].moved_to(settled)
+        window = judge(counts, volumes, regions, current, density, settings, steps, updates, power, shape)
+        windows.append(settled(window, windows, force, regions, settings) if window.outcome == UPDATED else window)
         write_json(folder / "windows.json", [_plain(asdict(window)) for window in windows])
         remove_window(folder, number, settings.replicas)
         progress.log(_report(windows))
     converged = has_converged(windows, settings.tolerance)
     used = windows[-STREAK:] if converged else _last(windows)
     result = force.copy(np.mean([window.tables if converged else window.updated for window in used], axis=0))
-    integral, integral_error = result.inward_integral(), _integral(windows, force, settings)[1]
+    integral = integral_of(windows, force, settings)
+    result = with_integral(result, regions, integral[0], settings.response.weight_power)
+    asked = integral_of(windows, force, settings, math.inf)
     limited = not converged and is_limited_by_noise(windows, settings.tolerance)
-    return Calibration(result, windows, converged, limited, ends[0].state(start), ends[0].inside, integral, integral_error)
+    return Calibration(result, windows, converged, limited, ends[0].state(start), ends[0].inside, *integral, *asked)
 
 
 def _task(
@@ -160,11 +164,25 @@ def _last(windows: Sequence[Window]) -> list[Window]:
     return list(windows[-max(1, -(-len(windows) // 3)) :])
 
 
-def _integral(windows: Sequence[Window], first: ThermodynamicForce, settings: CalibrationSettings) -> tuple[FloatArray, FloatArray]:
-    """(n_species,) best INT F_in dx after these windows, and its error, eV."""
-    asked, errors = (np.array([getattr(window, name) for window in windows]) for name in ("asked", "asked_error"))
+def settled(window: Window, before: Sequence[Window], first: ThermodynamicForce, regions: Regions, settings: CalibrationSettings) -> Window:
+    """A window whose new tables have the best integral after all windows, itself included."""
+    value = integral_of([*before, window], first, settings)[0]
+    return window.moved_to(with_integral(first.copy(np.array(window.updated)), regions, value, settings.response.weight_power))
+
+
+def integral_of(
+    windows: Sequence[Window], first: ThermodynamicForce, settings: CalibrationSettings, first_error: float | None = None
+) -> tuple[FloatArray, FloatArray]:
+    """(n_species,) best INT F_in dx after these windows, and its error, eV; ``first_error`` takes the place of that of the settings."""
+    asked, errors, corrections = (
+        np.array([getattr(window, name) for window in windows]) for name in ("asked", "asked_error", "correction")
+    )
+    lengths, known = [window.steps for window in windows], settings.first_error if first_error is None else first_error
     found = np.array(
-        [best_integral(value, settings.first_error, asked[:, kind], errors[:, kind]) for kind, value in enumerate(first.inward_integral())]
+        [
+            best_integral(value, known, asked[:, kind], errors[:, kind], corrections[:, kind], lengths)
+            for kind, value in enumerate(first.inward_integral())
+        ]
     )
     found[list(settings.followed)] = 0.0
     return found[:, 0], found[:, 1]

@@ -85,6 +85,7 @@ class Window:
         power: heating power of the changes of membership, eV/fs; infinite where it is not known.
         layer: mean number of molecules in Δ.
         asked, asked_error: (n_species,) INT F_in dx that would have put the density of this window right, and its error, eV.
+        correction: ``asked`` less the integral of ``tables``.
     """
 
     tables: list[list[float]]
@@ -100,6 +101,7 @@ class Window:
     layer: float = 0.0
     asked: list[float] = field(default_factory=list)
     asked_error: list[float] = field(default_factory=list)
+    correction: list[float] = field(default_factory=list)
 
     def worst(self) -> tuple[float, float]:
         """Largest deviation in AT and Δ, by magnitude, and its error."""
@@ -199,17 +201,19 @@ def judge(
     in_layer = (force.centres >= regions.atomistic) & (force.centres < regions.outer)
     layer = float(np.mean([run[:, :, in_layer].sum(axis=(1, 2)).mean() for run in runs]))
     deviations, errors = (blocks[:, :, 0] - 1.0).tolist(), blocks[:, :, 1].tolist()
-    before, integral = force.tables.tolist(), force.inward_integral().tolist()
-    excess = level_ends((bins[:, :, 0] - 1.0) * density[:, None], volumes, force.in_window(), masks[0])
-    stiffness = settings.response.stiffness(density, regions, force.centres)
+    before, integral = force.tables.tolist(), force.inward_integral()
+    target, excess = density[:, None] * shape, (bins[:, :, 0] - 1.0) * density[:, None] * shape
+    target = np.broadcast_to(target, excess.shape)
+    stiffness = settings.response.stiffness(target, regions, force.centres)
     stiffness[list(settings.followed)] = 0.0
-    whole, after = force.copy(), force.copy()
-    whole.update(excess, stiffness, 1.0, settings.smoothing, volumes, regions.mirrored)
+    inner, outer = masks[0], masks[-1]
+    excess = level_ends(excess, volumes, inner, force.in_window(), outer)
+    correction, asked_error = _correction(stiffness, target, blocks)
+    after = force.copy()
     after.update(excess, stiffness, settings.fraction(updates), settings.smoothing, volumes, regions.mirrored)
-    asked, asked_error = whole.inward_integral().tolist(), _asked_error(stiffness, density, blocks[:, :, 1]).tolist()
     window = Window(
-        before, before, bins[:, :, 0].tolist(), bins[:, :, 1].tolist(), deviations, errors, integral, steps, UPDATED, power, layer, asked,
-        asked_error,
+        before, before, bins[:, :, 0].tolist(), bins[:, :, 1].tolist(), deviations, errors, integral.tolist(), steps, UPDATED, power, layer,
+        (integral + correction).tolist(), asked_error.tolist(), correction.tolist(),
     )  # fmt: skip
     if window.agrees(settings.tolerance):
         return replace(window, outcome=AGREES)
@@ -218,13 +222,19 @@ def judge(
     return window.moved_to(after)
 
 
-def _asked_error(stiffness: FloatArray, density: FloatArray, errors: FloatArray) -> FloatArray:
-    """(n_species,) eV: what the errors of the densities of AT (or its border) and of the reservoir leave open in the integral."""
-    cost = (stiffness * density[:, None])[:, :, [0, -1]]
+def _correction(stiffness: FloatArray, target: FloatArray, blocks: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """(n_species,) eV: what the integral lacks for the densities of both ends, sum_j M dn_j, reservoir less AT, and its error.
+
+    Args:
+        stiffness: (n_species, n_species, n_bins). target: (n_species, n_bins) molecules/Å^3.
+        blocks: (n_species, n_blocks, 2) densities over the target with errors: AT (or what stands for it) first, the reservoir last.
+    """
+    cost = (stiffness * target)[:, :, [0, -1]]
+    excess, errors = blocks[:, [0, -1], 0] - 1.0, blocks[:, [0, -1], 1]
     with np.errstate(invalid="ignore"):
         # An unknown error of a species that costs nothing does not matter.
-        parts = np.where(cost == 0.0, 0.0, cost * errors[:, [0, -1]])
-    return np.asarray(np.sqrt((parts**2).sum(axis=(1, 2))))
+        parts = np.where(cost == 0.0, 0.0, cost * errors)
+    return ((cost * excess) @ np.array([-1.0, 1.0])).sum(axis=1), np.sqrt((parts**2).sum(axis=(1, 2)))
 
 
 def _relative(series: list[IntArray], expected: float) -> tuple[float, float]:

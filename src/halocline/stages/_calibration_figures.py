@@ -33,16 +33,19 @@ def force_figure(outcome: Calibration, first: FloatArray) -> Figure:
     return Figure("thermodynamic-force", "Thermodynamic force", "distance from the centre (A)", "force (meV/A)", series, caption)
 
 
-def convergence_figure(windows: Sequence[Window], tolerance: float) -> Figure:
+def convergence_figure(windows: Sequence[Window], tolerance: float, kind: int, place: str) -> Figure:
+    """The largest deviation of all species, and that of one species in AT or what stands for it (``place``)."""
     index = [float(number + 1) for number in range(len(windows))]
     worst = 100 * np.array([window.worst() for window in windows])
-    core = 100 * np.array([(window.blocks[0][0], window.block_errors[0][0]) for window in windows])
+    core = 100 * np.array([(window.blocks[kind][0], window.block_errors[kind][0]) for window in windows])
     series = [
-        Series("largest in AT and transition layer", index, np.abs(worst[:, 0]).tolist(), worst[:, 1].tolist(), "points"),
-        Series("AT", index, np.abs(core[:, 0]).tolist(), core[:, 1].tolist(), "points"),
+        Series("largest of all", index, np.abs(worst[:, 0]).tolist(), worst[:, 1].tolist(), "points"),
+        Series(place, index, np.abs(core[:, 0]).tolist(), core[:, 1].tolist(), "points"),
         Series("tolerance", [0.5, len(windows) + 0.5], [100 * tolerance] * 2, None, "dashed"),
     ]
-    caption = "Deviation of the density from the target, by window: AT, and the worst of AT and 3 A blocks of the transition layer."
+    caption = (
+        f"Deviation of the density from the target, by window: {place}, and the worst of it and of 3 A blocks of the transition layer."
+    )
     return Figure("calibration-convergence", "Convergence of the calibration", "window", "density deviation (%)", series, caption)
 
 

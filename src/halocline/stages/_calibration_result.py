@@ -12,7 +12,7 @@ from halocline.dynamics.heat_ledger import needed_friction
 from halocline.results import Number, StageResult
 from halocline.stages._bulk_runs import Pressures
 from halocline.stages._calibration_figures import convergence_figure, force_figure, integral_figure, profile_figure
-from halocline.stages._first_force import is_pressure_balance, pressure_difference
+from halocline.stages._first_force import followed_species, is_pressure_balance, pressure_difference
 from halocline.stages._target_density import FILE, ROLE, TargetDensity
 from halocline.topology import FloatArray
 from halocline.units import BAR, KILOJOULE_PER_MOLE, thermal_energy
@@ -44,7 +44,6 @@ def calibration_result(
     )
     if outcome.limited_by_noise:
         summary += "; no deviation is significant, longer windows (calibration.window, calibration.replicas) would decide"
-    place = "at the inner end of the transition layer" if study.regions.follow else "in AT"
     effective, unit = pressures.n_effective, KILOJOULE_PER_MOLE
     numbers = [
         Number("pressure of the atomistic model", pressures.atomistic / BAR, "bar", pressures.atomistic_error / BAR, effective),
@@ -52,10 +51,15 @@ def calibration_result(
         Number("pressure of the reservoir", pressures.reservoir / BAR, "bar", pressures.reservoir_error / BAR, effective),
         *([] if expected is None else [_expected(expected, effective)]),
         *(
+            Number(f"integral that the densities ask for ({name})", value / unit, "kJ/mol", spread / unit, len(outcome.windows))
+            for name, value, spread in zip(outcome.force.species, outcome.asked, outcome.asked_error)
+            if math.isfinite(spread)
+        ),
+        *(
             Number(f"integral of the thermodynamic force ({name})", value / unit, "kJ/mol", spread / unit, len(outcome.windows))
             for name, value, spread in zip(outcome.force.species, outcome.integral, outcome.integral_error)
         ),
-        Number(f"density deviation {place}, last window", 100 * last.blocks[0][0], "%", 100 * last.block_errors[0][0]),
+        *core_numbers(study, last),
         Number("largest density deviation, last window", 100 * deviation, "%", 100 * error),
         Number("windows", len(outcome.windows)),
     ]
@@ -69,7 +73,7 @@ def calibration_result(
     figures = [
         profile_figure(outcome, regions),
         force_figure(outcome, first),
-        convergence_figure(outcome.windows, tolerance),
+        convergence_figure(outcome.windows, tolerance, first_judged(study), place_of(study)),
         integral_figure(outcome, expected),
     ]
     result = StageResult(summary, numbers, figures, files={"force": "thermodynamic_force.json", "state": "state.h5"})
@@ -83,6 +87,31 @@ def calibration_result(
 def _expected(value: tuple[float, float], effective: float) -> Number:
     difference, error = (item / KILOJOULE_PER_MOLE for item in value)
     return Number("expected pressure difference per molecule", difference, "kJ/mol", error, effective)
+
+
+def first_judged(study: Study) -> int:
+    """The first species that has a thermodynamic force."""
+    return next(index for index in range(len(study.system.molecules)) if index not in followed_species(study))
+
+
+def place_of(study: Study) -> str:
+    """Where the innermost density is judged."""
+    return "at the inner end of the transition layer" if study.regions.follow else "in AT"
+
+
+def core_numbers(study: Study, window: Window) -> list[Number]:
+    """Deviation of each species that has a force in AT, or in what stands for it around a solute."""
+    names, followed = list(study.system.molecules), followed_species(study)
+    judged = [index for index in range(len(names)) if index not in followed]
+    return [
+        Number(
+            f"density deviation {place_of(study)}, last window" + (f" ({names[index]})" if len(judged) > 1 else ""),
+            100 * window.blocks[index][0],
+            "%",
+            100 * window.block_errors[index][0],
+        )
+        for index in judged
+    ]
 
 
 def friction_needed(study: Study, window: Window) -> tuple[list[Number], str]:

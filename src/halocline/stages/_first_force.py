@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from halocline.adress.coupling.hamiltonian import HamiltonianCoupling
+from halocline import registry
+from halocline.adress.coupling.base import Coupling
 from halocline.adress.force_start import start_from_file
 from halocline.adress.regions import Regions
 from halocline.adress.thermodynamic_force import ThermodynamicForce
@@ -22,8 +23,8 @@ from halocline.state import State
 from halocline.units import thermal_energy
 
 KEYWORDS = ("pressure", "zero")
-BALANCE = 0.1
-"""Relative error of the integral that follows from the balance of momentum, beside that of the pressures."""
+BALANCE, RIPPLE = 0.1, 0.05
+"""Errors of the integral that follows from the balance of momentum beside those of the pressures: a part of it, and kT."""
 
 
 def followed_species(study: Study) -> tuple[int, ...]:
@@ -53,15 +54,16 @@ def first_force(
 
 
 def first_error(study: Study, pressures: Pressures, density: float, target: TargetDensity | None = None) -> float:
-    """Error of the integral of the first tables, eV; infinite where they are a guess or nothing but the drift force is balanced.
+    """Error of the integral of the first tables, eV; infinite where they are a guess or balance more than pressures.
 
-    The balance of momentum holds for a flat density. What is left of the ripple at the border moves the integral, by a few per cent
-    for a Lennard-Jones fluid and by 20 % for water in tracers; a tenth of it is allowed for that.
+    Infinite in a mixture as well: the balance of momentum knows the sum over the species alone. It holds for a flat density; what is left
+    of the ripple at the border moves the integral, by 0.01 kT in a Lennard-Jones fluid and by 0.05 to 0.2 kT in water in tracers.
     """
-    if study.calibration.start != "pressure" or not is_pressure_balance(study):
+    one_species = len(study.system.molecules) - len(followed_species(study)) == 1
+    if study.calibration.start != "pressure" or not is_pressure_balance(study) or not one_species:
         return math.inf
     value, error = pressure_difference(study, pressures, density, target)
-    return math.hypot(error, BALANCE * value)
+    return math.hypot(error, BALANCE * value, RIPPLE * thermal_energy(study.system.temperature))
 
 
 def check_start(study: Study) -> None:
@@ -94,7 +96,8 @@ def warm_start(
     integral = pressure_difference(study, pressures, density_of(start), target)[0]
     integrals = np.full(len(force.species), integral)
     integrals[list(followed_species(study))] = 0.0
-    force.start_about(regions, integrals)
+    coupling: type[Coupling] = registry.get("couplings", study.coupling.name, "study file: coupling.name")
+    force.start_about(regions, integrals, coupling.weight_power)
     return force
 
 
@@ -136,10 +139,11 @@ def pressure_difference(study: Study, pressures: Pressures, density: float, targ
 def is_pressure_balance(study: Study) -> bool:
     """Whether the integral of the force is a pressure difference per molecule.
 
-    Not so for a Hamiltonian coupling without compensation, or with one of another density than that of AT: the thermodynamic force
+    Not so for a coupling with drift forces without compensation, or with one of another density than that of AT: the thermodynamic force
     must balance what is left of the drift force as well. Without compensation the integral is the whole difference of mu_ex.
     """
-    return study.coupling.name != HamiltonianCoupling.name or (is_compensated(study) and not has_target(study))
+    coupling: type[Coupling] = registry.get("couplings", study.coupling.name, "study file: coupling.name")
+    return coupling.conserves_momentum or (is_compensated(study) and not has_target(study))
 
 
 def require_compressibilities(study: Study, pressures: Pressures) -> None:

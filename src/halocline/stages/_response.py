@@ -2,35 +2,44 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
+from halocline import registry
+from halocline.adress.coupling.base import Coupling
 from halocline.adress.density_response import DensityResponse
 from halocline.config.study import Study
 from halocline.errors import RunFailure, UserError
-from halocline.stages._bulk_runs import LARGEST_UNCERTAINTY, Pressures
+from halocline.stages._bulk_runs import Pressures
 from halocline.units import BAR, thermal_energy
 
+LARGEST_UNCERTAINTY = 0.35
+"""Relative error of a compressibility beyond which updates scaled by it may overshoot."""
 FACTOR = 3.0
 """A stated compressibility that the bulk run contradicts by more than this would make the updates diverge, or do nothing."""
 SIGNIFICANT = 4.0
 """Standard errors by which it must do so."""
 
 
-def response_of(study: Study, pressures: Pressures, density: float) -> DensityResponse:
+def response_of(study: Study, pressures: Pressures, log: Callable[[str], None] = lambda words: None) -> DensityResponse:
     """What a change of the density costs in AT and in the reservoir.
 
     Args:
-        density: of the box, molecules/Å^3.
+        log: told where the compressibility of the reservoir is not known and that of the liquid is taken.
 
     Raises:
         UserError: the bulk run contradicts the stated compressibility.
         RunFailure: the bulk run was too short to measure it.
     """
-    liquid = _of_liquid(study, pressures)
-    thermal = thermal_energy(study.system.temperature)
-    if study.coupling.reservoir == "tracer":
-        return DensityResponse(liquid, 1.0 / (density * thermal), thermal)
-    measured, error = pressures.reservoir_compressibility, pressures.reservoir_compressibility_error
-    # Where the run was too short, the beads are taken for as stiff as the liquid whose structure they have.
-    return DensityResponse(liquid, measured if error < LARGEST_UNCERTAINTY * measured else liquid, thermal)
+    liquid, reservoir = _of_liquid(study, pressures), None
+    if study.coupling.reservoir != "tracer":
+        reservoir, error = pressures.reservoir_compressibility, pressures.reservoir_compressibility_error
+        if not error < LARGEST_UNCERTAINTY * reservoir:
+            found = f"{reservoir * BAR:.3g} ± {error * BAR:.2g} /bar" if math.isfinite(error) else "not known"
+            log(f"compressibility of the reservoir: {found} after calibration.bulk; that of the liquid is taken, whose structure it has")
+            reservoir = liquid
+    coupling: type[Coupling] = registry.get("couplings", study.coupling.name, "study file: coupling.name")
+    return DensityResponse(liquid, reservoir, thermal_energy(study.system.temperature), coupling.weight_power)
 
 
 def _of_liquid(study: Study, pressures: Pressures) -> float:

@@ -7,6 +7,7 @@ import functools
 import math
 
 from halocline.adress.coupling.make import make_coupling
+from halocline.adress.density_response import DensityResponse
 from halocline.adress.thermodynamic_force import ThermodynamicForce
 from halocline.config.study import Study
 from halocline.dynamics.calibration import calibrate
@@ -30,7 +31,7 @@ from halocline.stages._assembly import (
     steps_of,
     write_open_start,
 )
-from halocline.stages._bulk_runs import TENSION_REMEDY, Pressures, bulk_runs, tension_warning
+from halocline.stages._bulk_runs import TENSION_REMEDY, bulk_runs, tension_warning
 from halocline.stages._calibration_result import calibration_result
 from halocline.stages._classical import is_ideal, species_of, step_seconds
 from halocline.stages._compensation import FILE as COMPENSATION
@@ -69,7 +70,7 @@ class CalibrateStage(Stage):
     name = "calibrate"
     needs = ("build", "train")
     uses = ("system", "regions", "coupling", "dynamics", "calibration")
-    version = 4
+    version = 5
     uses_classical = ("force_field", *uses)
 
     def run(self, context: Context) -> StageResult:
@@ -84,7 +85,7 @@ class CalibrateStage(Stage):
         regions = regions_of(study, fine_of(context).interaction_range)
         check_start(study)
         pressures, start = bulk_runs(context)
-        settings, target = settings_of(study, pressures, density_of(start)), None
+        settings, target = settings_of(study, response_of(study, pressures, context.progress.log)), None
         if has_target(study):
             if study.calibration.start == "pressure" or is_pressure_balance(study):
                 require_compressibilities(study, pressures)
@@ -164,15 +165,8 @@ def build_window(context: Context, task: WindowTask, hooks: list[Hook]) -> Simul
     return open_simulation(context, task.start, task.inside, task.force, seed, every, task.discard)
 
 
-def settings_of(study: Study, pressures: Pressures, density: float) -> CalibrationSettings:
-    """As the study says, with the measured compressibilities where it asks for that.
-
-    Args:
-        density: of the box, molecules/Å^3.
-
-    Raises:
-        UserError, RunFailure: :func:`~halocline.stages._response.response_of`.
-    """
+def settings_of(study: Study, response: DensityResponse) -> CalibrationSettings:
+    """As the study says."""
     section = study.calibration
     return CalibrationSettings(
         steps_of(study, section.window),
@@ -181,7 +175,7 @@ def settings_of(study: Study, pressures: Pressures, density: float) -> Calibrati
         section.tolerance,
         section.smoothing,
         section.damping,
-        response_of(study, pressures, density),
+        response,
         steps_of(study, SAMPLE),
         steps_of(study, study.dynamics.checkpoint),
         section.replicas,

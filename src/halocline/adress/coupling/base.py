@@ -29,6 +29,7 @@ class Coupling(ABC):
         is_hamiltonian: whether forces are the gradient of the energy at fixed membership.
         conserves_momentum: whether the forces add up to zero where those of the potentials do.
         sees_outside: whether molecules outside S1 feel the fine potential, so that their orientation matters.
+        weight_power: p where the interaction of the fine level acts in the share w^p of the smooth weight; zero for an abrupt border.
         is_weighted: whether energy and forces depend on the smooth weights, and so on every move of the regions.
         depends_on_levels: whether molecules of AT and Δ are treated differently, so that crossings between them make the energy jump.
     """
@@ -39,6 +40,7 @@ class Coupling(ABC):
     conserves_momentum: ClassVar[bool] = True
     sees_outside: ClassVar[bool] = False
     is_weighted: ClassVar[bool] = False
+    weight_power: ClassVar[int] = 0
     depends_on_levels: bool = False
 
     def __init__(self, fine: Potential, coarse: Potential) -> None:

@@ -30,6 +30,7 @@ class ForceInterpolationCoupling(TwoLevelCoupling):
     summary = "forces of pairs interpolated by smooth weights; momentum conserved, no Hamiltonian, needs a thermostat"
     is_hamiltonian = False
     is_weighted = True
+    weight_power = 2
     _fine_rule, _coarse_rule = "product", "complement"
 
     def evaluate(self, positions: FloatArray, resolution: Resolution) -> Evaluation:

@@ -40,6 +40,7 @@ class HamiltonianCoupling(TwoLevelCoupling):
     summary = "energies of molecules interpolated by smooth weights; energy conserved, momentum not; free-energy compensation"
     conserves_momentum = False
     is_weighted = True
+    weight_power = 1
     sees_outside = True
     _fine_rule, _coarse_rule = "site", "site"
 
