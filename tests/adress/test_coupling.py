@@ -135,6 +135,22 @@ def test_a_crossing_does_not_evaluate_the_whole_box_again():
     assert coarse.calls == [54]
 
 
+def test_a_crossing_of_pairwise_potentials_evaluates_nothing_but_its_pairs(monkeypatch):
+    state, calls = lattice_fluid((6, 3, 3), 4.0), []
+    table = PairTable.from_functions({("argon", "argon"): lambda r: 0.04 * ((3.2 / r) ** 12 - (3.2 / r) ** 6)}, 2.0, 5.9, 400)
+    coupling = SubtractiveCoupling(table, Zero())
+    coupling.bind(state.topology, state.cell)
+    inside = np.arange(54) < 20
+    old, whole = coupling.evaluate(state.positions, Resolution(inside)), PairTable.evaluate
+    monkeypatch.setattr(PairTable, "evaluate", lambda self, *arguments: calls.append(1) or whole(self, *arguments))
+    new, jump = coupling.change(state.positions, old, Resolution(np.arange(54) < 21))
+    assert not calls
+    again = coupling.evaluate(state.positions, Resolution(np.arange(54) < 21))
+    assert calls
+    assert new.forces == pytest.approx(again.forces, abs=1e-12)
+    assert jump == pytest.approx(again.energy - old.energy, abs=1e-12)
+
+
 def test_capped_pairs_are_counted_once():
     state = pair(36.0, 37.5)
     capped = PairLennardJones(ARGON["epsilon"], ARGON["sigma"], 8.0, cap=0.5)

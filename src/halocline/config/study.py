@@ -208,10 +208,13 @@ class Calibration(Section):
     damping: float = key(0.8, "First fraction c0 of the full update; c_i = c0/(1 + i c0).", gt=0, le=1)
     margin: Length = key("4 A", "How far the force reaches into the reservoir beyond the transition layer.", ge=0)
     compressibility: Literal["measured"] | Compressibility = key(
-        "4.5e-5 /bar", "Isothermal compressibility that scales updates; 'measured' takes it from the bulk run at full resolution."
+        "4.5e-5 /bar", "Isothermal compressibility of AT, which scales updates; 'measured' takes it from the bulk run at full resolution."
     )
     bulk: Time = key("5 ps", "Length of the two bulk runs whose pressures start the force.", gt=0)
-    start: str = key("pressure", "First force: 'pressure' (difference of the bulk runs), 'zero', or the file of another table.")
+    start: str = key(
+        "pressure",
+        "First force: 'pressure' (of the bulk runs, which keeps its weight later), 'zero', or the file of a table.",
+    )
     chemical_potential: Energy | None = key(
         None, "Excess chemical potential of AT; the density that has it takes the place of that of the box. Classical, one species."
     )
