@@ -17,8 +17,8 @@ LARGEST_UNCERTAINTY = 0.35
 """Relative error of a compressibility beyond which updates scaled by it may overshoot."""
 FACTOR = 3.0
 """A stated compressibility that the bulk run contradicts by more than this would make the updates diverge, or do nothing."""
-SIGNIFICANT = 4.0
-"""Standard errors by which it must do so."""
+SIGNIFICANT, ENOUGH = 4.0, 50
+"""Standard errors by which it must do so, and independent samples of the bulk run: error bars from fewer are no evidence."""
 
 
 def response_of(study: Study, pressures: Pressures, log: Callable[[str], None] = lambda words: None) -> DensityResponse:
@@ -52,7 +52,8 @@ def _of_liquid(study: Study, pressures: Pressures) -> float:
             "bulk run of the calibration",
             "Lengthen calibration.bulk, or state calibration.compressibility.",
         )
-    if measured - SIGNIFICANT * error > FACTOR * stated or measured + SIGNIFICANT * error < stated / FACTOR:
+    above, below = measured - SIGNIFICANT * error > FACTOR * stated, measured + SIGNIFICANT * error < stated / FACTOR
+    if pressures.n_effective >= ENOUGH and (above or below):
         raise UserError(
             f"calibration.compressibility is {stated * BAR:.3g} /bar, but the bulk run has {measured * BAR:.3g} ± {error * BAR:.2g} /bar",
             "study file: calibration.compressibility",
