@@ -9,7 +9,8 @@ integral would have put its own density right,
 and the balance of momentum may have said it before the first one (docs/theory/thermodynamic-force.md). The best integral is the mean of all
 of them, weighted by their errors. A window has three: what it sees itself, e_k; a part of its own correction, because M is not exactly
 known; and what windows scatter beyond that, s^2 L_0/L_k for a window of length L_k. s^2 is the moment estimate of DerSimonian and Laird
-(Controlled Clinical Trials 7, 177 (1986)), with the first guess as one more observation.
+(Controlled Clinical Trials 7, 177 (1986)), with the first guess as one more observation. A guess that two or more windows exclude by three
+standard errors is dropped: something that it did not know of acts at the border.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from halocline.topology import FloatArray
 
 UNCERTAIN = 0.5
 """Relative error of M, and so of a window's correction z_k - I_k."""
+EXCLUDED = 3.0
+"""Standard errors at which windows show that a first guess was wrong."""
 SMALLEST = 1e-30
 """Variance of what is said to be exact, eV^2."""
 CORRELATED = 4
@@ -51,10 +54,22 @@ def best_integral(
     moved = (np.zeros(len(values)) if corrections is None else np.asarray(corrections))[known]
     values, own = values[known], np.asarray(errors)[known] ** 2 + (UNCERTAIN * moved) ** 2 + SMALLEST
     prior = 0.0 if not math.isfinite(first_error) else 1.0 / (first_error**2 + SMALLEST)
+    if prior and _contradicted(first, first_error, values, np.asarray(errors)[known], length):
+        prior = 0.0
     weights = 1.0 / (own + _scatter(first, prior, values, own, length) / length)
     weights = weights / _inflation(values, weights)
     weight = prior + float(weights.sum())
     return float(prior * first + weights @ values) / weight, 1.0 / math.sqrt(weight)
+
+
+def _contradicted(first: float, first_error: float, values: FloatArray, errors: FloatArray, length: FloatArray) -> bool:
+    """Whether at least two windows agree among themselves on a value that the first guess and its error exclude."""
+    if len(values) < 2:
+        return False
+    own = errors**2 + SMALLEST
+    weights = 1.0 / (own + _scatter(0.0, 0.0, values, own, length) / length)
+    distance = abs(float(weights @ values) / float(weights.sum()) - first)
+    return distance > EXCLUDED * math.hypot(first_error, 1.0 / math.sqrt(float(weights.sum())))
 
 
 def _scatter(first: float, prior: float, values: FloatArray, own: FloatArray, length: FloatArray) -> float:
