@@ -76,7 +76,10 @@ def test_windows_that_are_far_from_their_own_answer_weigh_less():
 
 @pytest.mark.parametrize(("correlation", "least"), [(0.0, 0.59), (0.6, 0.45)])
 def test_error_bars_hold_the_truth_in_half_to_two_thirds_of_cases(correlation, least):
-    """Less than 68 %, because the scatter of eight windows is itself uncertain by a quarter; half where neighbours correlate by 0.6. A standard error is 1 % here."""
+    """Less than 68 %, because the scatter of eight windows is itself uncertain by a quarter; about half where neighbours correlate by 0.6.
+
+    A standard error is 1 % here.
+    """
     generator, inside = np.random.default_rng(2), 0
     for _ in range(2000):
         first, windows = generator.normal(0.0, 0.2), generator.normal(0.0, 0.5, size=8)
