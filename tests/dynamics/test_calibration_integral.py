@@ -106,5 +106,5 @@ def test_the_integral_of_a_smooth_coupling_acts_all_through_the_layer():
     assert changed.inward_integral()[0] == pytest.approx(0.7, rel=1e-12)
     layer = (force.centres > REGIONS.atomistic + 0.1) & (force.centres < REGIONS.outer - 0.1)
     assert np.all(changed.tables[0, layer] < 0.0)
-    energy, weight = changed.energy(force.centres), REGIONS.weight(force.centres) ** 2
+    energy, weight = changed.energy(force.centres), REGIONS.weight(force.centres) ** 0.5
     np.testing.assert_allclose(energy[layer] / 0.7, 1.0 - weight[layer], atol=0.05)

@@ -27,6 +27,15 @@ SURFACE = 3.0
 """Depth below an abrupt border over which a molecule lacks neighbours of its own resolution, about one diameter, Å."""
 
 
+def smooth_share(regions: Regions, centres: FloatArray, weight_power: int) -> FloatArray:
+    """(n_bins,) w^(p/4) of a coupling in which the fine interaction acts in the share w^p of the smooth weight.
+
+    What resists compression is the core. One of r^-12, weakened to w^p, has a diameter that shrinks as w^(p/12), and its volume
+    as w^(p/4): a liquid is stiff until w is very small.
+    """
+    return np.asarray(regions.weight(centres) ** (0.25 * weight_power))
+
+
 @dataclass(frozen=True)
 class DensityResponse:
     """What couplings and liquids answer with.
@@ -44,9 +53,9 @@ class DensityResponse:
     weight_power: int = 0
 
     def share(self, regions: Regions, centres: FloatArray) -> FloatArray:
-        """(n_bins,) s(d): w^p of a smooth coupling; one in S1 of an abrupt one, falling in the last 3 Å before the border."""
+        """(n_bins,) s(d): that of a smooth coupling; one in S1 of an abrupt one, falling in the last 3 Å before the border."""
         if self.weight_power:
-            return regions.weight(centres) ** self.weight_power
+            return smooth_share(regions, centres, self.weight_power)
         return 1.0 - np.clip((centres - regions.outer) / SURFACE + 1.0, 0.0, 1.0)
 
     def stiffness(self, density: FloatArray, regions: Regions, centres: FloatArray) -> FloatArray:

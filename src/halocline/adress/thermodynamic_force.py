@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from halocline.adress.density_profile import density_gradient, smooth_density
+from halocline.adress.density_response import smooth_share
 from halocline.adress.force_kernel import outward_force
 from halocline.adress.regions import Regions
 from halocline.errors import RunFailure, UserError
@@ -155,11 +156,11 @@ class ThermodynamicForce:
         """A force with the given integral (n_species,) in eV where the interactions change.
 
         That is the border of an abrupt coupling, where the force is constant and as wide on both sides as the window is beyond. For a
-        coupling with the smooth weight w^p it is the whole layer, with the profile of d(w^p)/dd.
+        coupling with a smooth weight it is the whole layer, with the slope of the share of the fine interaction.
         """
         if weight_power:
-            slope = weight_power * regions.weight(self.centres) ** (weight_power - 1) * regions.weight_slope(self.centres)
-            self._spread(inward_integral, -slope * self.in_window())
+            share = smooth_share(regions, self.centres, weight_power)
+            self._spread(inward_integral, -np.gradient(share) * self.in_window())
             return
         margin = self.window[1] - regions.outer
         # Without a margin the force acts inside the layer alone, and still needs a few bins to act in.
