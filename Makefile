@@ -1,4 +1,4 @@
-# make demo   set everything up and run the water example (about ten minutes on two cores)
+# make demo   set everything up and run the water example (a quarter of an hour on two cores)
 # make test   set everything up and run the tests
 # make lint   style, types and the direction of imports
 # make lock   write requirements.lock anew from pyproject.toml

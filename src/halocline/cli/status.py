@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from halocline.cli.output import Output, duration
-from halocline.errors import UserError
+from halocline.config.study import Study
+from halocline.errors import HaloclineError, UserError
+from halocline.files import read_json
+from halocline.stages.base import has_stage
 from halocline.stages.run_folder import ORDER, RunFolder
 
 
@@ -22,7 +25,7 @@ def describe_run(path: Path, beside: Path, output: Output) -> None:
     folder = RunFolder(path)
     events, holder = folder.events(), folder.holder()
     rows, stages = [], {}
-    for name in ORDER:
+    for name in _stages(path):
         completed = folder.completed(name)
         if completed:
             state, detail, spent = "finished", completed.result.summary, duration(completed.wall_seconds)
@@ -44,3 +47,12 @@ def describe_run(path: Path, beside: Path, output: Output) -> None:
     for event in events[-5:]:
         rest = {key: value for key, value in event.items() if key in ("stage", "what", "error", "text")}
         output.text(f"{event['time']}  {event['event']}  " + " ".join(str(value) for value in rest.values()))
+
+
+def _stages(path: Path) -> list[str]:
+    """Those that the study of a run has; all where its copy of the study cannot be read."""
+    try:
+        study = Study.model_validate(read_json(path / "study.json"))
+    except (HaloclineError, ValueError):
+        return list(ORDER)
+    return [name for name in ORDER if has_stage(study, name)]
