@@ -40,6 +40,7 @@ def test_a_first_value_that_windows_exclude_together_is_dropped_even_where_each_
     asked, corrections = [-1.5, -1.45], [-1.5, -1.45]
     value, _ = best_integral(0.0, 0.085, asked, [0.03, 0.03], corrections)
     assert value == pytest.approx(-1.475, abs=0.05)
+    assert best_integral(0.0, 0.085, asked, [0.03, 0.03], corrections) == best_integral(0.0, math.inf, asked, [0.03, 0.03], corrections)
     # One window alone may be chance, and so may two that disagree.
     assert abs(best_integral(0.0, 0.085, asked[:1], [0.03], corrections[:1])[0]) < 0.05
     assert abs(best_integral(0.0, 0.085, [-0.35, 0.05], [0.03, 0.03], [-0.35, 0.05])[0]) < 0.1

@@ -44,21 +44,13 @@ def calibration_result(
     )
     if outcome.limited_by_noise:
         summary += "; no deviation is significant, longer windows (calibration.window, calibration.replicas) would decide"
-    effective, unit = pressures.n_effective, KILOJOULE_PER_MOLE
+    effective = pressures.n_effective
     numbers = [
         Number("pressure of the atomistic model", pressures.atomistic / BAR, "bar", pressures.atomistic_error / BAR, effective),
         Number("compressibility", pressures.compressibility * BAR, "/bar", pressures.compressibility_error * BAR, effective),
         Number("pressure of the reservoir", pressures.reservoir / BAR, "bar", pressures.reservoir_error / BAR, effective),
         *([] if expected is None else [_expected(expected, effective)]),
-        *(
-            Number(f"integral that the densities ask for ({name})", value / unit, "kJ/mol", spread / unit, len(outcome.windows))
-            for name, value, spread in zip(outcome.force.species, outcome.asked, outcome.asked_error)
-            if math.isfinite(spread)
-        ),
-        *(
-            Number(f"integral of the thermodynamic force ({name})", value / unit, "kJ/mol", spread / unit, len(outcome.windows))
-            for name, value, spread in zip(outcome.force.species, outcome.integral, outcome.integral_error)
-        ),
+        *integral_numbers(outcome),
         *core_numbers(study, last),
         Number("largest density deviation, last window", 100 * deviation, "%", 100 * error),
         Number("windows", len(outcome.windows)),
@@ -87,6 +79,20 @@ def calibration_result(
 def _expected(value: tuple[float, float], effective: float) -> Number:
     difference, error = (item / KILOJOULE_PER_MOLE for item in value)
     return Number("expected pressure difference per molecule", difference, "kJ/mol", error, effective)
+
+
+def integral_numbers(outcome: Calibration) -> list[Number]:
+    """What the densities ask for alone, and what came of it together with the balance of momentum."""
+    species, unit, windows = outcome.force.species, KILOJOULE_PER_MOLE, len(outcome.windows)
+    asked = [
+        Number(f"integral that the densities ask for ({name})", value / unit, "kJ/mol", spread / unit, windows)
+        for name, value, spread in zip(species, outcome.asked, outcome.asked_error)
+        if math.isfinite(spread)
+    ]
+    found = zip(species, outcome.integral, outcome.integral_error)
+    return asked + [
+        Number(f"integral of the thermodynamic force ({name})", value / unit, "kJ/mol", spread / unit, windows) for name, value, spread in found
+    ]
 
 
 def first_judged(study: Study) -> int:

@@ -6,6 +6,8 @@ import dataclasses
 import functools
 import math
 
+import numpy as np
+
 from halocline.adress.coupling.make import make_coupling
 from halocline.adress.density_response import DensityResponse
 from halocline.adress.thermodynamic_force import ThermodynamicForce
@@ -117,6 +119,8 @@ class CalibrateStage(Stage):
             result.numbers += compensation_numbers(parts)
             result.figures.append(compensation_figure(context.folder))
             result.files["compensation"] = COMPENSATION
+        if math.isfinite(settings.first_error) and np.array_equal(outcome.integral, outcome.asked):
+            result.summary += "; the densities exclude the integral of the balance of momentum, which was dropped"
         warning = tension_warning(pressures)
         if warning is not None:
             context.progress.log(f"warning: {warning}")
