@@ -89,10 +89,11 @@ def integral_numbers(outcome: Calibration) -> list[Number]:
         for name, value, spread in zip(species, outcome.asked, outcome.asked_error)
         if math.isfinite(spread)
     ]
-    found = zip(species, outcome.integral, outcome.integral_error)
-    return asked + [
-        Number(f"integral of the thermodynamic force ({name})", value / unit, "kJ/mol", spread / unit, windows) for name, value, spread in found
+    found = [
+        Number(f"integral of the thermodynamic force ({name})", value / unit, "kJ/mol", spread / unit, windows)
+        for name, value, spread in zip(species, outcome.integral, outcome.integral_error)
     ]
+    return asked + found
 
 
 def first_judged(study: Study) -> int:
