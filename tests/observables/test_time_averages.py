@@ -52,6 +52,37 @@ def test_interval_of_a_correlated_mean_covers_the_truth(n, tau):
     assert 0.88 < np.mean(covered) <= 1.0
 
 
+def brownian_counts(generator, molecules=60, frames=800, step=0.035):
+    """Molecules inside 30 % of a periodic box of length one while they diffuse: modes of many lifetimes, as every N(t) has."""
+    positions = generator.random(molecules) + np.cumsum(step * generator.normal(size=(frames, molecules)), axis=0)
+    return ((positions % 1.0) < 0.3).sum(axis=1) - 0.3 * molecules
+
+
+def fast_and_slow(generator):
+    """Four fifths of the variance forget within a sample; the rest lives for 50, which decides the error of the mean."""
+    return math.sqrt(0.8) * ar1(1000, 0.5, generator) + math.sqrt(0.2) * ar1(1000, 50, generator)
+
+
+@pytest.mark.parametrize("series", [brownian_counts, fast_and_slow])
+def test_interval_of_a_mean_with_a_long_tail_covers_the_truth(series):
+    generator = np.random.default_rng(8)
+    estimates = [mean(series(generator)) for _ in range(200)]
+    covered = np.mean([abs(estimate.value) < half_width(estimate) for estimate in estimates])
+    # Three standard errors of a fraction of 0.95 among 200 are 0.046.
+    assert covered > 0.95 - 0.046
+    # And not by being too wide to be of use: the true scatter of the mean is known from the replicas.
+    scatter = np.std([estimate.value for estimate in estimates])
+    assert 0.7 * scatter < np.mean([estimate.error for estimate in estimates]) < 1.3 * scatter
+
+
+def test_error_of_independent_samples_is_that_of_the_textbook():
+    generator = np.random.default_rng(9)
+    estimates = [mean(generator.normal(size=400)) for _ in range(100)]
+    assert np.mean([estimate.error for estimate in estimates]) == pytest.approx(1 / math.sqrt(400), rel=0.12)
+    assert np.mean([estimate.n_effective for estimate in estimates]) > 300
+    assert all(estimate.degrees <= 16 for estimate in estimates)
+
+
 def test_interval_of_a_correlated_variance_covers_the_truth():
     generator = np.random.default_rng(4)
     estimates = [variance(ar1(800, 8, generator)) for _ in range(200)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -73,7 +74,7 @@ class Ledger(Observable):
         centred = time - time.mean()
         slope = float(centred @ values / (centred @ centred))
         scatter = mean(centred * (values - values.mean() - slope * centred) * len(time) / (centred @ centred))
-        return Estimate(slope, scatter.error, scatter.n_effective).scaled(1.0 / self.setting.topology.n_atoms)
+        return replace(scatter, value=slope).scaled(1.0 / self.setting.topology.n_atoms)
 
     def result(self) -> list[Number]:
         capped, books = self.series("capped")[-1], self.series("books")

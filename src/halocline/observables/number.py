@@ -20,6 +20,7 @@ reservoir is taken from the fluctuations of its number in the open run itself, w
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from scipy import stats
@@ -152,7 +153,7 @@ class NumberInAT(Observable):
         places = max(1.0, 1.0 / fraction)
         floor = squares.value * math.sqrt(2.0 / max(places * squares.n_effective, 1.0))
         error = math.nan if squares.error is None else max(squares.error, floor)
-        return Estimate(squares.value, error, squares.n_effective)
+        return replace(squares, error=error)
 
     def compressibility_factor(self) -> Estimate:
         """chi = n kT kappa_T of a closed box, surface term of the region included."""

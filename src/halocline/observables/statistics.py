@@ -1,7 +1,8 @@
 """Errors of time averages: correlated samples, nonlinear functions of averages, differences.
 
 Every error is one standard error that knows about time correlation, and every estimate carries the number of independent
-samples behind it. Intervals use Student's t with that number, since many runs hold only ten of them.
+samples behind it. Intervals use Student's t with the degrees of freedom behind the error itself, since many runs hold only ten
+independent samples. See docs/theory/statistics.md.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.fft import dct
 from scipy.stats import t as student
 
 from halocline.topology import FloatArray
@@ -20,6 +22,10 @@ MAX_GROUPS = 400
 """Jackknife groups; more cost time and no longer change the error."""
 MIN_SAMPLES = 4
 """Fewer rows than this give no error at all."""
+COSINES = (4, 16)
+"""Fewest and most cosines that an error rests on."""
+SAMPLES_PER_COSINE = 10.0
+"""Independent samples that a further cosine asks for: the spectrum must be flat up to the fastest of them."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +35,14 @@ class Estimate:
     Attributes:
         value: in whatever unit the caller uses.
         error: one standard error; None for an exact number (a target, a count), NaN where the data do not give one.
-        n_effective: independent samples behind the error; infinite for exact numbers.
+        n_effective: independent samples behind the value, (spread of one sample / error)^2; infinite for exact numbers.
+        freedom: degrees of freedom of the error itself, for Student's t; n_effective - 1 unless the error is known less well.
     """
 
     value: float
     error: float | None = None
     n_effective: float = math.inf
+    freedom: float | None = None
 
     @property
     def is_exact(self) -> bool:
@@ -47,52 +55,66 @@ class Estimate:
             return False
         return self.error is None or (math.isfinite(self.error) and self.error > 0 and math.isfinite(self.n_effective))
 
+    @property
+    def degrees(self) -> float:
+        """Degrees of freedom for Student's t."""
+        return self.n_effective - 1.0 if self.freedom is None else self.freedom
+
     def scaled(self, factor: float) -> Estimate:
         """The same estimate in another unit."""
         error = None if self.error is None else abs(factor) * self.error
-        return Estimate(factor * self.value, error, self.n_effective)
+        return replace(self, value=factor * self.value, error=error)
 
 
 def statistical_inefficiency(series: FloatArray) -> float:
     """Number of consecutive samples that are worth one independent one, at least 1.
 
-    g = 1 + 2 sum_t C(t) up to the first zero of the autocorrelation C (Chodera et al., 10.1021/ct0502864; pymbar), times
-    1 + (2g + 1)/N, which takes back the leading bias of a short series (Wolff, 10.1016/S0010-4655(03)00467-3, equation 49,
-    with the window at g).
-
     Args:
         series: (n,) equally spaced samples.
 
     Returns:
-        g, or NaN where it cannot be known: fewer than four samples, a constant series, or values that are not finite.
+        g = S(0)/sigma^2 of :func:`mean`, or NaN where it cannot be known: fewer than four samples, a constant series, or values
+        that are not finite.
     """
     values = np.asarray(series, dtype=np.float64)
-    spread = float(values.std()) if len(values) else 0.0
-    if len(values) < MIN_SAMPLES or not np.all(np.isfinite(values)) or spread <= 1e-13 * float(np.abs(values).max(initial=0.0)):
-        return math.nan
+    estimate = mean(values)
+    return len(values) / estimate.n_effective if estimate.n_effective > 0 else math.nan
+
+
+def mean(series: FloatArray) -> Estimate:
+    """Time average of (n,) correlated samples, with an error that sees slow fluctuations.
+
+    The squared error is S(0)/n, and the spectral density S(0) at zero frequency is the mean square of the B slowest cosine
+    components of the series: they are independent and Gaussian, so that mean/error follows Student's t with B degrees of freedom
+    (Lazarus, Lewis, Stock and Watson, 10.1080/07350015.2018.1506926). A sum of the autocorrelation up to its first zero, the
+    usual way, misses long tails: that of a short series crosses zero too early. B grows with the number of independent samples,
+    see :data:`COSINES`.
+
+    Returns:
+        error NaN and n_effective zero for series that say nothing, see :func:`statistical_inefficiency`.
+    """
+    values = np.asarray(series, dtype=np.float64)
+    count = len(values)
+    average = float(values.mean()) if count else math.nan
+    spread = float(values.std()) if count else 0.0
+    if count < MIN_SAMPLES or not np.all(np.isfinite(values)) or spread <= 1e-13 * float(np.abs(values).max(initial=0.0)):
+        return Estimate(average, math.nan, 0.0)
+    cosines = min(int(np.clip(_fast_samples(values) / SAMPLES_PER_COSINE, *COSINES)), count - 1)
+    slowest = dct(values, type=2, norm="ortho")[1 : cosines + 1]
+    # White noise is the least that is believed: alternating series do not get a smaller error than independent samples.
+    square = max(float((slowest**2).mean()), float(values.var(ddof=1))) / count
+    # The mean of the series moves with it, which takes square out of the variance seen about that mean.
+    n_effective = min((spread**2 + square) / square, float(count))
+    return Estimate(average, math.sqrt(square), n_effective, min(float(cosines), n_effective - 1.0))
+
+
+def _fast_samples(values: FloatArray) -> float:
+    """Independent samples by the autocorrelation up to its first zero (Chodera et al., 10.1021/ct0502864): an upper bound."""
     # pymbar writes advice to the log on import, and is slow to import.
     logging.getLogger("pymbar").setLevel(logging.ERROR)
     from pymbar import timeseries
 
-    g = float(timeseries.statistical_inefficiency(values))
-    return max(1.0, g * (1.0 + (2.0 * g + 1.0) / len(values)))
-
-
-def mean(series: FloatArray) -> Estimate:
-    """Time average of (n,) correlated samples."""
-    values = np.asarray(series, dtype=np.float64)
-    if len(values) == 0:
-        return Estimate(math.nan, math.nan, 0.0)
-    g = statistical_inefficiency(values)
-    n_effective = len(values) / g if math.isfinite(g) else 0.0
-    return Estimate(float(values.mean()), _standard_error(values, n_effective), n_effective)
-
-
-def _standard_error(values: FloatArray, n_effective: float) -> float:
-    """sigma/sqrt(n_eff) with sigma^2 freed of the bias that the correlated mean takes out."""
-    if n_effective <= 1.0:
-        return math.nan
-    return float(values.std() / math.sqrt(n_effective - 1.0))
+    return len(values) / float(timeseries.statistical_inefficiency(values))
 
 
 def variance(series: FloatArray, known_mean: float | None = None) -> Estimate:
@@ -106,12 +128,11 @@ def variance(series: FloatArray, known_mean: float | None = None) -> Estimate:
         known_mean: where the mean is known beforehand (a closed homogeneous box); no bias then.
     """
     values = np.asarray(series, dtype=np.float64)
-    g = statistical_inefficiency(values)
-    if not math.isfinite(g):
+    independent = mean(values).n_effective
+    if independent == 0.0:
         return Estimate(float(values.var()) if len(values) else math.nan, math.nan, 0.0)
     centre = float(values.mean()) if known_mean is None else known_mean
     squares = mean((values - centre) ** 2)
-    independent = len(values) / g
     if independent <= 1.0:
         return Estimate(squares.value, math.nan, 0.0)
     correction = independent / (independent - 1.0) if known_mean is None else 1.0
@@ -119,7 +140,8 @@ def variance(series: FloatArray, known_mean: float | None = None) -> Estimate:
     n_effective = min(squares.n_effective, 2.0 * independent)
     gaussian = value * math.sqrt(2.0 / max(n_effective - 1.0, 1.0))
     sampled = (squares.error or math.nan) * correction
-    return Estimate(value, max(gaussian, sampled) if math.isfinite(sampled) else math.nan, n_effective)
+    error = max(gaussian, sampled) if math.isfinite(sampled) else math.nan
+    return Estimate(value, error, n_effective, min(squares.degrees, n_effective - 1.0))
 
 
 def function_of_means(columns: FloatArray, function: Callable[[FloatArray], float]) -> Estimate:
@@ -144,8 +166,7 @@ def function_of_means(columns: FloatArray, function: Callable[[FloatArray], floa
     total = groups.sum(axis=0)
     left_out = np.array([function((total - group) / (count - 1)) for group in groups])
     pseudo = count * float(function(total / count)) - (count - 1) * left_out
-    estimate = mean(pseudo)
-    return Estimate(value, estimate.error, estimate.n_effective)
+    return replace(mean(pseudo), value=value)
 
 
 def column_errors(columns: FloatArray) -> FloatArray:
@@ -204,7 +225,7 @@ def difference(first: Estimate, second: Estimate) -> Estimate:
     if not errors:
         return Estimate(first.value - second.value)
     square = sum((estimate.error or 0.0) ** 2 for estimate in errors)
-    weights = sum((estimate.error or 0.0) ** 4 / max(estimate.n_effective - 1.0, 1e-9) for estimate in errors)
+    weights = sum((estimate.error or 0.0) ** 4 / max(estimate.degrees, 1e-9) for estimate in errors)
     freedom = square**2 / weights if weights > 0 else 0.0
     return Estimate(first.value - second.value, math.sqrt(square), freedom + 1.0)
 
@@ -213,9 +234,9 @@ def half_width(estimate: Estimate, confidence: float = 0.95) -> float:
     """Half the confidence interval by Student's t; zero for an exact number, NaN where nothing is known."""
     if estimate.error is None:
         return 0.0
-    if not estimate.is_usable or estimate.n_effective <= 1.0:
+    if not estimate.is_usable or estimate.degrees <= 0.0:
         return math.nan
-    return float(student.ppf(0.5 + 0.5 * confidence, estimate.n_effective - 1.0)) * estimate.error
+    return float(student.ppf(0.5 + 0.5 * confidence, estimate.degrees)) * estimate.error
 
 
 def propagate(function: Callable[..., float], inputs: Sequence[Estimate]) -> Estimate:
@@ -235,7 +256,7 @@ def propagate(function: Callable[..., float], inputs: Sequence[Estimate]) -> Est
         high, low = (function(*values[:index], values[index] + sign * step, *values[index + 1 :]) for sign in (1, -1))
         term = ((high - low) / (2 * step) * estimate.error) ** 2
         square += term
-        weights += term**2 / max(estimate.n_effective - 1.0, 1e-9)
+        weights += term**2 / max(estimate.degrees, 1e-9)
     if all(estimate.is_exact for estimate in inputs):
         return Estimate(value)
     return Estimate(value, math.sqrt(square), square**2 / weights + 1.0 if weights > 0 else 0.0)

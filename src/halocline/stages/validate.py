@@ -38,6 +38,7 @@ class ValidateStage(Stage):
     """Compares the open run with a full-resolution run of the same box, the same model and the same temperature."""
 
     name = "validate"
+    version = 2
     needs = ("build", "label", "train", "calibrate", "simulate")
     uses = ("system", "regions", "coupling", "dynamics", "validation")
     uses_classical = ("force_field", *uses)
