@@ -7,6 +7,7 @@ import math
 import os
 import pickle
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from halocline.labels import QUANTITIES, check_labels
 from halocline.models.base import Features, Representation
 from halocline.models.graphs import build_graph
 from halocline.models.heads.base import Head
+from halocline.models.heads.sources import make_sources
 from halocline.models.painn import PaiNN
 from halocline.models.schnet import SchNet
 from halocline.molecules.base import Molecule, build_topology
@@ -112,6 +114,7 @@ def check_head(kind: type[Head]) -> None:
     """The prediction has the label's name and shape, and turns with the configuration as a tensor of that rank does."""
     assert kind.name in QUANTITIES, "a head predicts a known quantity"
     assert kind.summary
+    assert kind.growth in (0.0, 0.5, 1.0)
     torch.manual_seed(0)
     representation = (PaiNN if kind.needs_vectors else SchNet)([1, 8], 16, 2, 4.0).double()
     head = kind(representation).double()
@@ -226,7 +229,12 @@ def check_executor(executor: Executor) -> None:
 def _predict(head: Head, representation: Any, states: list[State]) -> torch.Tensor:
     graph = build_graph(states, representation.cutoff, torch.float64)
     features = representation(graph.types, graph.pairs, graph.displacements())
-    return head(features, graph, representation.type_index[graph.types])[head.name]
+    type_index = representation.type_index[graph.types]
+    torch.manual_seed(1)
+    sources = make_sources(representation, [head])
+    if sources is not None:
+        features = replace(features, sources=sources.double()(features, graph, type_index))
+    return head(features, graph, type_index)[head.name]
 
 
 def _features(representation: Representation, state: State) -> Features:

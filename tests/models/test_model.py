@@ -15,7 +15,7 @@ from halocline.molecules.water import WATER
 from halocline.state import State
 
 CUTOFF = 3.5
-VECTOR_HEADS = ["energy", "dipole", "polarizability", "charges"]
+VECTOR_HEADS = ["energy", "dipole", "polarizability", "charges", "quadrupole"]
 
 
 def cluster(n: int = 4, seed: int = 0, edge: float | None = None) -> State:
@@ -173,9 +173,9 @@ def test_dipole_of_a_charged_cluster_is_about_its_centre_of_mass() -> None:
 
 def test_type_charges_alone_give_the_point_charge_dipole() -> None:
     model, state = make("painn", ["dipole"]), cluster(2)
-    head = model.heads["dipole"]
-    head.scale.fill_(0.0)  # type: ignore[operator]
-    head.type_charge.copy_(torch.tensor([0.4, -0.8]))  # type: ignore[operator]
+    assert model.sources is not None
+    model.sources.scale.fill_(0.0)
+    model.sources.type_charge.copy_(torch.tensor([0.4, -0.8]))
     dipole = model(model.graph(state))["molecular_dipole"].detach().numpy()
     charges = np.where(state.topology.atomic_numbers == 8, -0.8, 0.4)
     np.testing.assert_allclose(dipole, (charges[:, None] * state.positions).reshape(2, 3, 3).sum(axis=1), atol=1e-7)

@@ -25,6 +25,7 @@ class Graph:
         molecule_frame: (n_molecules,) configuration of each molecule.
         masses: (n_sites,), amu: the origin of multipoles is the centre of mass.
         molecule_charges: (n_molecules,), e, or None where all molecules are neutral.
+        periodic: (n_frames,) whether each configuration is, or None where none is.
     """
 
     types: Tensor
@@ -38,11 +39,29 @@ class Graph:
     molecule_frame: Tensor
     masses: Tensor
     molecule_charges: Tensor | None = None
+    periodic: Tensor | None = None
 
     def displacements(self) -> Tensor:
         """(n_pairs, 3) from i to j, Å."""
         i, j = self.pairs
         return self.positions[j] + self.shifts - self.positions[i]
+
+
+@dataclass
+class Sources:
+    """Multipoles of each site: what charges, dipoles and quadrupoles of molecules and frames are all made of.
+
+    Attributes:
+        charges: (n_sites,), e.
+        dipoles: (n_sites, 3), e Å, or None.
+        quadrupoles: (n_sites, 3, 3), e Å^2, symmetric and traceless, or None.
+        molecule_charges: (n_molecules,), e, what the charges of each molecule add up to; exactly zero where that is asked for.
+    """
+
+    charges: Tensor
+    dipoles: Tensor | None
+    quadrupoles: Tensor | None
+    molecule_charges: Tensor
 
 
 @dataclass
@@ -52,10 +71,12 @@ class Features:
     Attributes:
         scalars: (n_sites, n_features).
         vectors: (n_sites, 3, n_features) or None.
+        sources: multipoles of the sites, made from the other two where a head of the model asks for them.
     """
 
     scalars: Tensor
     vectors: Tensor | None
+    sources: Sources | None = None
 
 
 class Representation(nn.Module, ABC):

@@ -69,6 +69,7 @@ def build_graph(
             state.topology.molecule_of_atom,
             state.topology.masses,
             _molecular_charges(state, charges),
+            state.periodic,
             *half_pairs(state.positions, state.cell, state.periodic, cutoff),
         )
         for state in states
@@ -97,7 +98,7 @@ def build_bead_graph(
         types = bead_types(state, species)
         none = np.zeros(len(centres))
         pairs = half_pairs(centres, state.cell, state.periodic, cutoff)
-        parts.append(_Part(types, centres, np.arange(len(centres)), state.topology.molecule_masses, none, *pairs))
+        parts.append(_Part(types, centres, np.arange(len(centres)), state.topology.molecule_masses, none, state.periodic, *pairs))
     return _join(parts, dtype)
 
 
@@ -106,8 +107,9 @@ def join_graphs(graphs: Sequence[Graph]) -> Graph:
     sites = np.concatenate([[0], np.cumsum([len(graph.types) for graph in graphs])]).tolist()
     molecules = np.concatenate([[0], np.cumsum([graph.n_molecules for graph in graphs])]).tolist()
     frames = np.concatenate([[0], np.cumsum([graph.n_frames for graph in graphs])]).tolist()
-    charges = [torch.zeros(graph.n_molecules, dtype=graph.masses.dtype) if graph.molecule_charges is None else graph.molecule_charges
-               for graph in graphs]  # fmt: skip
+    charges = [graph.masses.new_zeros(graph.n_molecules) if graph.molecule_charges is None else graph.molecule_charges for graph in graphs]
+    isolated = [torch.zeros(graph.n_frames, dtype=torch.bool, device=graph.masses.device) for graph in graphs]
+    periodic = [none if graph.periodic is None else graph.periodic for graph, none in zip(graphs, isolated)]
     return Graph(
         types=torch.cat([graph.types for graph in graphs]),
         positions=torch.cat([graph.positions for graph in graphs]),
@@ -120,6 +122,7 @@ def join_graphs(graphs: Sequence[Graph]) -> Graph:
         molecule_frame=torch.cat([graph.molecule_frame + start for graph, start in zip(graphs, frames)]),
         masses=torch.cat([graph.masses for graph in graphs]),
         molecule_charges=torch.cat(charges),
+        periodic=torch.cat(periodic),
     )
 
 
@@ -144,11 +147,13 @@ class _Part:
         molecule: NDArray[np.int64],
         masses: FloatArray,
         charges: FloatArray,
+        periodic: bool,
         i: IntArray,
         j: IntArray,
         shifts: FloatArray,
     ) -> None:
         self.types, self.positions, self.molecule, self.masses, self.charges = types, positions, molecule, masses, charges
+        self.periodic = periodic
         self.i, self.j, self.shifts = i, j, shifts
 
 
@@ -186,4 +191,5 @@ def _join(parts: list[_Part], dtype: torch.dtype) -> Graph:
         molecule_frame=torch.as_tensor(np.repeat(frames, np.diff(molecules))),
         masses=real(np.concatenate([part.masses for part in parts])),
         molecule_charges=real(np.concatenate([part.charges for part in parts])),
+        periodic=torch.as_tensor([part.periodic for part in parts]),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,13 @@ from halocline.errors import UserError
 from halocline.models.base import Graph, Representation
 from halocline.models.graphs import build_bead_graph, build_graph
 from halocline.models.heads.base import Head
+from halocline.models.heads.sources import make_sources
 from halocline.models.priors.pair_tables import PairTables
+from halocline.models.upgrades import upgrade
 from halocline.state import State
 
-FORMAT_VERSION = 1
-UNITS = {"length": "A", "energy": "eV", "force": "eV/A", "charge": "e", "dipole": "e A", "polarizability": "A^3"}
+FORMAT_VERSION = 2
+UNITS = {"length": "A", "energy": "eV", "force": "eV/A", "charge": "e", "dipole": "e A", "quadrupole": "e A^2", "polarizability": "A^3"}
 
 
 class Model(nn.Module):
@@ -36,8 +39,10 @@ class Model(nn.Module):
         representation: the network below the heads.
         prior: pair tables, or None.
         heads: quantity -> head.
+        sources: multipoles of the sites that the heads of charges, dipole and quadrupole share, or None.
         metadata: the model card and everything else that is kept with the weights; plain JSON types. Key ``species`` lists
-            the molecular species that bead types (1 + index) stand for; ``molecular_charges`` maps species to charge.
+            the molecular species that bead types (1 + index) stand for; ``molecular_charges`` maps species to charge;
+            ``charge_conserved_per`` is "molecule" (the default) or "frame".
     """
 
     def __init__(
@@ -57,6 +62,8 @@ class Model(nn.Module):
         self.kind, self.representation, self.prior = kind, representation, prior
         self.heads = nn.ModuleDict({name: _make_head(name, representation) for name in heads})
         self.metadata: dict[str, Any] = dict(metadata or {})
+        made = [head for head in self.heads.values() if isinstance(head, Head)]
+        self.sources = make_sources(representation, made, self.metadata.get("charge_conserved_per", "molecule"))
 
     @property
     def types(self) -> list[int]:
@@ -78,7 +85,8 @@ class Model(nn.Module):
 
         Energy references and prior tables stay in double precision: ``float()`` would round energies of 1e4 eV to 1e-3 eV.
         """
-        for module in (self.representation, *self.heads.values()):
+        sources = [] if self.sources is None else [self.sources]
+        for module in (self.representation, *sources, *self.heads.values()):
             for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
                 if tensor.is_floating_point() and name not in ("shift",):
                     tensor.data = tensor.data.to(dtype)
@@ -107,6 +115,8 @@ class Model(nn.Module):
     def _predict(self, graph: Graph, displacements: Tensor) -> dict[str, Tensor]:
         features = self.representation(graph.types, graph.pairs, displacements)
         type_index = self.representation.type_index[graph.types]
+        if self.sources is not None:
+            features = replace(features, sources=self.sources(features, graph, type_index))
         output: dict[str, Tensor] = {}
         for head in self.heads.values():
             output.update(head(features, graph, type_index))
@@ -198,10 +208,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     except (safetensors.SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
         remedy = "Delete it and run `halocline train` again."
         raise UserError(f"not a readable model file ({type(error).__name__}: {error})", str(path), remedy) from error
-    if header["format_version"] > FORMAT_VERSION:
-        what = f"model format {header['format_version']} is newer than this program's ({FORMAT_VERSION})"
-        raise UserError(what, str(path), "Update halocline.")
-    return header, tensors
+    return upgrade(header, tensors, FORMAT_VERSION, str(path))
 
 
 def make_representation(name: str, types: Sequence[int], features: int, layers: int, cutoff: float) -> Representation:

@@ -39,8 +39,8 @@ class Sites:
         molecule: (n,) molecule of each site.
         positions: (n, 3), Å.
         i, j, shifts: pairs, as in :func:`halocline.models.graphs.half_pairs`.
-        forces: (n, 3), eV/Å.
-        energy: eV, or None for beads.
+        forces: (n, 3), eV/Å; NaN where they are not known.
+        energy: eV, or None for beads and where it is not known.
         weight: statistical weight.
     """
 
@@ -75,7 +75,7 @@ class Batch:
         frame: (n_sites,) configuration of each site.
         i, j: (n_pairs,) int32, every pair once.
         distances, units: (n_pairs,) Å and (n_pairs, 3) unit vectors from i to j.
-        forces: (n_sites, 3), eV/Å.
+        forces: (n_sites, 3), eV/Å; NaN where there is none.
         energies: (n_frames,), eV; NaN where there is none.
         counts: (n_frames,) number of sites.
         weights: (n_frames,).
@@ -116,15 +116,16 @@ def require_labels(frames: Sequence[LabelledFrame], names: Sequence[str], what: 
 
 
 def atom_sites(frames: Sequence[LabelledFrame], cutoff: float) -> list[Sites]:
-    """Sites of labelled atomistic frames."""
+    """Sites of atomistic frames; without a label (or with NaN for it) the energy is None, the forces are NaN."""
     sites = []
     for frame in frames:
         state = frame.state
         i, j, shifts = half_pairs(state.positions, state.cell, state.periodic, cutoff)
         topology = state.topology
-        energy, forces = float(frame.labels["energy"]), np.asarray(frame.labels["forces"], dtype=np.float64)
+        energy = float(frame.labels.get("energy", np.nan))
+        forces = np.asarray(frame.labels.get("forces", np.full_like(state.positions, np.nan)), dtype=np.float64)
         weight = float(getattr(frame, "weight", 1.0))
-        sites.append(Sites(topology.atomic_numbers, topology.molecule_of_atom, state.positions, i, j, shifts, forces, energy, weight))
+        sites.append(Sites(topology.atomic_numbers, topology.molecule_of_atom, state.positions, i, j, shifts, forces, None if np.isnan(energy) else energy, weight))
     return sites
 
 

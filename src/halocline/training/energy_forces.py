@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,12 +118,20 @@ def _start(section: ModelSection, train: Sequence[Sites], seed: int, initial: Pa
     return model, describe_prior(fit, PairFitSettings())
 
 
-def new_model(kind: str, section: Any, types: Sequence[int], fit: PairFit, seed: int) -> Model:
+def new_model(
+    kind: str,
+    section: Any,
+    types: Sequence[int],
+    fit: PairFit,
+    seed: int,
+    heads: Sequence[str] = ("energy",),
+    metadata: Mapping[str, Any] | None = None,
+) -> Model:
     """A model with fresh weights of a seed; the global random state is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         representation = make_representation(section.name, types, section.features, section.layers, section.cutoff)
-        model = Model(kind, representation, ["energy"], fit.tables)
+        model = Model(kind, representation, heads, fit.tables, metadata)
         initialise(model)
         return model
 

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from ase.data import chemical_symbols
 
-from halocline.labels import QUANTITIES
 from halocline.mapping.centre_of_mass import Beads
+from halocline.models.heads.base import Head
 from halocline.models.model import Model
 from halocline.results import Figure, Number, Series
 from halocline.topology import FloatArray, IntArray
 from halocline.training.data import LabelledFrame, bead_sites, require_labels
 from halocline.training.forces import prior_terms, residual_batches
-from halocline.training.multipoles import spread_of
+from halocline.training.label_matching import LabelledGraphs, require_some_labels
 from halocline.training.steps import GeneralStep
 from halocline.units import BAR
 
@@ -134,33 +134,56 @@ def evaluate_beads(model: Model, beads: Sequence[Beads], seed: int = 0, key: str
 
 
 def evaluate_multipoles(model: Model, frames: Sequence[LabelledFrame], seed: int = 0, key: str = "test") -> Errors:
-    """Errors of dipoles, polarizabilities and charges, absolute and relative to the spread of the labels.
+    """Errors of dipoles, quadrupoles, polarizabilities and charges, absolute and relative to the spread of the labels.
+
+    The spread is the error of the best constant: zero for dipole and quadrupole, the mean isotropic polarizability, the mean
+    charge of each element. Relative errors and spreads are taken by size, as :meth:`halocline.models.heads.base.Head.per_size`
+    says. A frame that lacks a label counts for the other ones alone.
+
+    Args:
+        model: with at least one head beside the energy.
+        frames: labelled clusters or boxes.
+        seed: of the bootstrap.
+        key: start of the keys of the figures.
 
     Raises:
-        UserError: no frame, or a frame without a label.
+        UserError: no frame, or a quantity that no frame has.
     """
-    heads = [head for head in model.heads if head != "energy"]
-    require_labels(frames, heads, "evaluation clusters")
+    heads = [head for name, head in model.heads.items() if name != "energy" and isinstance(head, Head)]
+    require_some_labels(frames, [head.name for head in heads], "evaluation frames")
     blocks, rng, errors = frame_blocks(frames), np.random.default_rng(seed), Errors()
-    predictions = []
-    with torch.no_grad():
-        for frame in frames:
-            predictions.append(model(model.graph(frame.state)))
     for head in heads:
-        quantity = QUANTITIES[head]
-        labels = [np.asarray(frame.labels[head], dtype=np.float64) for frame in frames]
-        guesses = [prediction[head].double().numpy().reshape(label.shape) for prediction, label in zip(predictions, labels)]
-        delta = [guess - label for guess, label in zip(guesses, labels)]
-        spread = spread_of(torch.as_tensor(np.concatenate([label.reshape(-1, *quantity.shape) for label in labels])).float())
-        estimate = bootstrap(delta, blocks, rms, rng)
-        errors.add(f"{head}_rmse", f"{head} error (RMSE by component)", estimate, 1.0, quantity.unit)
-        relative = (estimate[0] / spread, estimate[1] / spread, estimate[2])
-        errors.add(f"{head}_relative", f"{head} error relative to its spread", relative, 100.0, "%")
-        points = Series("components", _flat(labels).tolist(), _flat(guesses).tolist(), style="points")
-        title, unit = f"{head.capitalize()}: model against labels", quantity.unit
-        caption = f"{len(frames)} clusters; spread of the labels {spread:.3g} {unit}."
-        errors.figures.append(Figure(f"{key}_{head}", title, f"label / ({unit})", f"model / ({unit})", [points], caption, "parity"))
+        known = [index for index, frame in enumerate(frames) if np.all(np.isfinite(frame.labels.get(head.name, math.nan)))]
+        _add_label_errors(errors, model, head, [frames[index] for index in known], blocks[known], rng, key)
     return errors
+
+
+def _add_label_errors(
+    errors: Errors, model: Model, head: Head, frames: Sequence[LabelledFrame], blocks: IntArray, rng: np.random.Generator, key: str
+) -> None:
+    """Errors of one head on frames that have its label."""
+    samples = LabelledGraphs(frames, [head.name], model.cutoff, model.metadata.get("molecular_charges", {}), model.dtype)
+    guesses = []
+    with torch.no_grad():
+        for batch, _ in samples.batches():
+            guesses.append(model(batch)[head.name].double())
+    graph, labels = samples.everything()
+    label, guess = labels[head.name].double(), torch.cat(guesses)
+    spread = head.spread(label, graph, model.representation.type_index[graph.types])
+    lengths = [len(frame.state.positions) if head.extent == "atom" else 1 for frame in frames]
+
+    def by_frame(values: torch.Tensor) -> list[FloatArray]:
+        return [part.numpy() for part in values.split(lengths)]
+
+    absolute = bootstrap(by_frame(guess - label), blocks, rms, rng)
+    errors.add(f"{head.name}_rmse", f"{head.name} error (RMSE by component)", absolute, 1.0, head.unit)
+    relative = bootstrap(by_frame(head.per_size(guess - label, graph) / spread), blocks, rms, rng)
+    errors.add(f"{head.name}_relative", f"{head.name} error relative to its spread", relative, 100.0, "%")
+    points = Series("components", label.flatten().tolist(), guess.flatten().tolist(), style="points")
+    title, unit = f"{head.name.capitalize()}: model against labels", head.unit
+    about = f" about the {head.origin}" if head.origin else ""
+    caption = f"{len(frames)} frames{about}; spread of the labels by size {spread:.3g} {unit}."
+    errors.figures.append(Figure(f"{key}_{head.name}", title, f"label / ({unit})", f"model / ({unit})", [points], caption, "parity"))
 
 
 def frame_blocks(frames: Sequence[LabelledFrame]) -> IntArray:

@@ -30,7 +30,7 @@ class ForceMatching(Objective):
 
     Args:
         model: with an energy head whose references are set.
-        train, valid: residual labels; energies NaN are left out.
+        train, valid: residual labels; energies and forces that are NaN are left out.
         energy_weight: w, dimensionless.
     """
 
@@ -49,10 +49,11 @@ class ForceMatching(Objective):
         batch = join([self.train[index] for index in samples])
 
         def slopes(energy: Tensor, forces: Tensor) -> tuple[Tensor, Tensor]:
-            delta_f, delta_e = forces - batch.forces, _energy_error(energy, batch)
+            delta_f, delta_e = _force_error(forces, batch), _energy_error(energy, batch)
             self.seen.add(batch, delta_f, delta_e)
-            by_energy = batch.weights * delta_e / batch.counts * (2.0 * self.energy_weight / (self.scale**2 * batch.n_frames))
-            by_force = batch.weights[batch.frame][:, None] * delta_f * (2.0 / (self.scale**2 * delta_f.numel()))
+            n_energies, n_forces = max(1, _known(batch.energies)), max(1, _known(batch.forces))
+            by_energy = batch.weights * delta_e / batch.counts * (2.0 * self.energy_weight / (self.scale**2 * n_energies))
+            by_force = batch.weights[batch.frame][:, None] * delta_f * (2.0 / (self.scale**2 * n_forces))
             return by_energy, by_force
 
         return self.step.surrogate(batch, slopes)
@@ -65,7 +66,7 @@ class ForceMatching(Objective):
         errors = _Errors()
         for batch in self.valid:
             energy, forces = self.step.energy_and_forces(batch)
-            errors.add(batch, forces - batch.forces, _energy_error(energy, batch))
+            errors.add(batch, _force_error(forces, batch), _energy_error(energy, batch))
         return errors.rms()
 
 
@@ -77,10 +78,9 @@ class _Errors:
 
     def add(self, batch: Batch, delta_f: Tensor, delta_e: Tensor) -> None:
         self.force += float(delta_f.square().sum())
-        self.n_force += delta_f.numel()
-        if not bool(torch.isnan(batch.energies).all()):
-            self.energy += float((delta_e / batch.counts).square().sum())
-            self.n_energy += int((~torch.isnan(batch.energies)).sum())
+        self.n_force += _known(batch.forces)
+        self.energy += float((delta_e / batch.counts).square().sum())
+        self.n_energy += _known(batch.energies)
 
     def rms(self) -> dict[str, float]:
         """``force`` in eV/Å by component and, where there are energies, ``energy`` in eV per site."""
@@ -92,13 +92,23 @@ class _Errors:
         return result
 
 
+def _known(labels: Tensor) -> int:
+    """Number of components that are not NaN."""
+    return int((~torch.isnan(labels)).sum())
+
+
+def _force_error(forces: Tensor, batch: Batch) -> Tensor:
+    """(n_sites, 3) eV/Å; zero where there is no label."""
+    return torch.nan_to_num(forces - batch.forces, nan=0.0)
+
+
 def _energy_error(energy: Tensor, batch: Batch) -> Tensor:
     """(n_frames,) eV; zero where there is no label."""
     return torch.nan_to_num(energy - batch.energies.to(energy.dtype), nan=0.0)
 
 
 def _mean_square(tensors: Sequence[Tensor]) -> float:
-    return sum(float(tensor.double().square().sum()) for tensor in tensors) / sum(tensor.numel() for tensor in tensors)
+    return sum(float(tensor.double().square().nansum()) for tensor in tensors) / sum(_known(tensor) for tensor in tensors)
 
 
 PriorTerms = list[tuple[float, FloatArray]]
@@ -114,8 +124,8 @@ def prior_terms(model: Model, sites: Sequence[Sites]) -> PriorTerms:
 
 def force_error(sites: Sequence[Sites], terms: PriorTerms) -> float:
     """Root mean square of the force components that the prior leaves, eV/Å."""
-    squares = sum(float(((item.forces - forces) ** 2).sum()) for item, (_, forces) in zip(sites, terms))
-    return math.sqrt(squares / sum(item.forces.size for item in sites))
+    squares = sum(float(np.nansum((item.forces - forces) ** 2)) for item, (_, forces) in zip(sites, terms))
+    return math.sqrt(squares / sum(int(np.isfinite(item.forces).sum()) for item in sites))
 
 
 def residual_batches(model: Model, sites: Sequence[Sites], terms: PriorTerms, dtype: torch.dtype = torch.float32) -> list[Batch]:

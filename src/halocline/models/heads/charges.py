@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor
 
-from halocline.models.base import Features, Graph, Representation
-from halocline.models.heads.base import Head
-
-
-def conserve_charge(raw: Tensor, graph: Graph) -> Tensor:
-    """(n_sites,) charges, e: the raw ones with the same shift for all atoms of a molecule, so that its charge is exact."""
-    counts = raw.new_zeros(graph.n_molecules).index_add(0, graph.molecule, raw.new_ones(len(raw)))
-    total = raw.new_zeros(graph.n_molecules).index_add(0, graph.molecule, raw)
-    wanted = raw.new_zeros(graph.n_molecules) if graph.molecule_charges is None else graph.molecule_charges
-    return raw + ((wanted - total) / counts)[graph.molecule]
+from halocline.models.base import Graph, Sources
+from halocline.models.heads.sources import SourceHead
 
 
-class ChargesHead(Head):
-    """q_i = net(x_i), shifted within each molecule."""
+class ChargesHead(SourceHead):
+    """Charges of the shared sources, e."""
 
     name = "charges"
     summary = "atomic charges, exactly conserved in every molecule"
+    order = 0
 
-    def __init__(self, representation: Representation) -> None:
-        super().__init__(representation)
-        features = representation.features
-        self.net = nn.Sequential(nn.Linear(features, features // 2), nn.SiLU(), nn.Linear(features // 2, 1))
-
-    def forward(self, features: Features, graph: Graph, type_index: Tensor) -> dict[str, Tensor]:
+    def moments(self, sources: Sources, graph: Graph) -> dict[str, Tensor]:
         """``charges`` (n_sites,), e."""
-        return {"charges": conserve_charge(self.net(features.scalars)[:, 0], graph)}
+        return {"charges": sources.charges}
+
+    def guess(self, label: Tensor, graph: Graph, type_index: Tensor) -> Tensor:
+        """(n_sites,) mean charge of each type: the spread of charges is that within a type."""
+        known = torch.isfinite(label)
+        n_types = int(type_index.max()) + 1
+        sums = label.new_zeros(n_types).index_add(0, type_index[known], label[known])
+        counts = label.new_zeros(n_types).index_add(0, type_index[known], torch.ones_like(label[known]))
+        return (sums / counts.clamp(min=1))[type_index]

@@ -15,6 +15,7 @@ class EnergyHead(Head):
 
     name = "energy"
     summary = "energy as a sum of site energies; forces are its gradient"
+    growth = 0.5
 
     scale: Tensor
     shift: Tensor

@@ -24,6 +24,7 @@ class PolarizabilityHead(Head):
     name = "polarizability"
     summary = "molecular polarizability tensors: isotropic plus symmetric traceless"
     needs_vectors = True
+    growth = 1.0
 
     scale: Tensor
     shift: Tensor
@@ -45,7 +46,7 @@ class PolarizabilityHead(Head):
         u, w = self.left(features.vectors), self.right(features.vectors)
         product = torch.einsum("nak,nbk,nk->nab", u, w, output[:, 1:])
         symmetric = 0.5 * (product + product.transpose(1, 2))
-        identity = torch.eye(3, dtype=symmetric.dtype)
+        identity = torch.eye(3, dtype=symmetric.dtype, device=symmetric.device)
         trace = symmetric.diagonal(dim1=1, dim2=2).sum(dim=1)
         traceless = symmetric - trace[:, None, None] / 3.0 * identity
         isotropic = self.scale * output[:, 0] + self.shift[type_index]
@@ -53,3 +54,22 @@ class PolarizabilityHead(Head):
         molecular = atomic.new_zeros(graph.n_molecules, 3, 3).index_add(0, graph.molecule, atomic)
         frame = molecular.new_zeros(graph.n_frames, 3, 3).index_add(0, graph.molecule_frame, molecular)
         return {"molecular_polarizability": molecular, "polarizability": frame}
+
+    def guess(self, label: Tensor, graph: Graph, type_index: Tensor) -> Tensor:
+        """The mean isotropic polarizability times 1: anisotropic parts average to zero over orientations."""
+        diagonal = label.diagonal(dim1=1, dim2=2)
+        return diagonal[torch.isfinite(diagonal)].mean() * torch.eye(3, dtype=label.dtype, device=label.device)
+
+    def set_means(self, label: Tensor, graph: Graph, type_index: Tensor) -> None:
+        """Isotropic polarizability of each type by least squares, and the scale of what it leaves per molecule."""
+        known = torch.isfinite(label).flatten(1).all(dim=1)
+        if not bool(known.any()):
+            return
+        one_hot = torch.nn.functional.one_hot(type_index, len(self.shift)).double()
+        counts = one_hot.new_zeros(graph.n_frames, len(self.shift)).index_add(0, graph.frame, one_hot)
+        isotropic = label[known].double().diagonal(dim1=1, dim2=2).mean(dim=1)
+        # The driver that copes with types in fixed proportion exists on the CPU alone.
+        self.shift.copy_(torch.linalg.lstsq(counts[known].cpu(), isotropic.cpu()[:, None], driver="gelsd").solution[:, 0])
+        mean = (counts @ self.shift.double())[:, None, None] * torch.eye(3, dtype=torch.float64, device=label.device)
+        left = self.per_size(label.double() - mean, graph)[known]
+        self.scale.fill_(max(float(left.square().mean().sqrt()), 1e-6))
