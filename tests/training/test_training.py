@@ -205,7 +205,7 @@ def test_missing_labels_empty_sets_and_mixed_levels_are_refused(frames: tuple[li
     wrong = Frame(train[0].state, {"energy": np.array(0.0), "forces": np.full((24, 3), np.nan)}, level=LEVEL)
     with pytest.raises(UserError, match="NaN"):
         train_energy_forces(SECTION, [wrong], valid, tmp_path, 1.0, 1)
-    with pytest.raises(UserError, match="no label 'dipole'"):
+    with pytest.raises(UserError, match="none of 40 frames has a label 'dipole'"):
         train_multipoles(MultipoleModel(), train, valid, tmp_path, 1.0, 1)
     with pytest.raises(UserError, match="has no forces"):
         train_beads(CoarseModel(), [to_beads(train[0].state)], [to_beads(train[0].state)], tmp_path, 1.0, 1)

@@ -30,7 +30,10 @@ def upgrade(header: dict[str, Any], tensors: dict[str, Tensor], newest: int, whe
 
 
 def _share_sources(header: dict[str, Any], tensors: dict[str, Tensor], where: str) -> Content:
-    """From 1 to 2: the heads ``charges`` and ``dipole`` give their weights to the sources that all multipole heads share."""
+    """From 1 to 2: the heads ``charges`` and ``dipole`` give their weights to the sources that all multipole heads share.
+
+    Molecules did not polarise each other before: the coupling of the head of polarizabilities is zero.
+    """
     heads = {name for name in ("charges", "dipole") if name in header["heads"]}
     if len(heads) == 2:
         what = "the file holds two different sets of charges, of its heads 'charges' and 'dipole'"
@@ -41,6 +44,9 @@ def _share_sources(header: dict[str, Any], tensors: dict[str, Tensor], where: st
             tensors[f"sources.{name.removeprefix(start)}"] = tensors.pop(name)
         if head == "charges":
             _widen(tensors, len(tensors["representation.embedding.weight"]))
+    if "polarizability" in header["heads"]:
+        zero = torch.zeros_like(tensors["heads.polarizability.scale"])
+        tensors["heads.polarizability.coupling"] = tensors["heads.polarizability.damping"] = zero
     return header, tensors
 
 

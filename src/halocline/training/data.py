@@ -125,7 +125,19 @@ def atom_sites(frames: Sequence[LabelledFrame], cutoff: float) -> list[Sites]:
         energy = float(frame.labels.get("energy", np.nan))
         forces = np.asarray(frame.labels.get("forces", np.full_like(state.positions, np.nan)), dtype=np.float64)
         weight = float(getattr(frame, "weight", 1.0))
-        sites.append(Sites(topology.atomic_numbers, topology.molecule_of_atom, state.positions, i, j, shifts, forces, None if np.isnan(energy) else energy, weight))
+        sites.append(
+            Sites(
+                topology.atomic_numbers,
+                topology.molecule_of_atom,
+                state.positions,
+                i,
+                j,
+                shifts,
+                forces,
+                None if np.isnan(energy) else energy,
+                weight,
+            )
+        )
     return sites
 
 

@@ -69,12 +69,13 @@ def train_multipoles(
     """
     heads = list(section.heads)
     if not heads or any(head not in QUANTITIES or head == "energy" for head in heads):
-        raise UserError(f"heads {heads} cannot be trained on clusters", "multipole_model.heads", "Use dipole, quadrupole, polarizability or charges.")
-    counts = {what: require_some_labels(frames, heads, f"{what} frames")
-              for what, frames in (("training", frames_train), ("validation", frames_valid))}  # fmt: skip
+        remedy = "Use dipole, quadrupole, polarizability or charges."
+        raise UserError(f"heads {heads} cannot be trained on clusters", "multipole_model.heads", remedy)
+    counts = {"training": require_some_labels(frames_train, heads, "training frames")}
+    counts["validation"] = require_some_labels(frames_valid, heads, "validation frames")
     level = one_level([*frames_train, *frames_valid], "training frames")
     if epochs is not None:
-        steps = max(1, math.ceil(epochs * len(frames_train) / min(batch, len(frames_train))))
+        steps = max(1, math.ceil(epochs * math.ceil(len(frames_train) / batch)))
     known = molecular_charges([*frames_train, *frames_valid], charges, "training frames")
     options = {"learning_rate": learning_rate, "batch": batch, "weights": dict(weights or {}), "charges": known, "conserved": conserved}
     place = Place(folder, name, _inputs(section, frames_train, frames_valid, budget, seed, steps, options))
