@@ -5,8 +5,8 @@ import pytest
 
 from halocline.mapping.structure import species_pairs
 from halocline.molecules.base import build_topology
-from halocline.systems.packing import composition
 from halocline.stages._reservoir import pair_shares
+from halocline.systems.packing import composition
 
 
 def test_g_of_r_of_a_single_solute_does_not_choose_the_table_of_the_solvent():
