@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from halocline.adress.reservoir import reservoir_of
 from halocline.config.study import Study
 from halocline.datasets.store import Dataset
 from halocline.dynamics.bulk import full_resolution
@@ -19,7 +20,7 @@ from halocline.potentials.base import Potential
 from halocline.potentials.boltzmann_inversion import direct_inversion, iterate, mismatch
 from halocline.potentials.pair_table import PairTable
 from halocline.results import Figure, Number, Series, StageResult
-from halocline.stages._classical import classical_coarse, classical_fine, has_table, mover_factory, step_seconds
+from halocline.stages._classical import classical_fine, mover_factory, step_seconds, with_terms_within, within_molecules
 from halocline.stages.base import Context, Cost
 from halocline.state import State
 from halocline.systems.packing import study_edges
@@ -70,8 +71,9 @@ def prepare_reservoir(context: Context) -> StageResult:
         RunFailure: a run blew up, or is too short for its g(r).
     """
     study, folder = context.study, context.folder
-    if not has_table(study):
-        return StageResult("Nothing to prepare: the reservoir is an ideal gas of tracers.")
+    reservoir = reservoir_of(study)
+    if not reservoir.is_tabulated:
+        return StageResult(f"Nothing to prepare: the reservoir is {reservoir.summary}.")
     section, kT, start = study.coarse_table, thermal_energy(study.system.temperature), Dataset.open(context.file("build", "box"))[0].state
     r, pairs, shares = knots(study), species_pairs(start.topology), pair_shares(start.topology)
     target = _run(context, start, classical_fine(study), section.reference, "reference", "full-resolution run of the reservoir")
@@ -82,7 +84,8 @@ def prepare_reservoir(context: Context) -> StageResult:
     for number in range(section.iterations + 1):
         path = folder / f"table-{number}.npz"
         PairTable(float(r[0]), WIDTH, dict(zip(pairs, tables))).save(path)
-        found = _run(context, start, classical_coarse(study, path), section.length, f"beads-{number}", f"beads, iteration {number}")
+        beads = with_terms_within(reservoir.between(study, path), within_molecules(study))
+        found = _run(context, start, beads, section.length, f"beads-{number}", f"beads, iteration {number}")
         structures.append(found)
         differences = _differences(study, found, target)
         context.progress.log(f"iteration {number}: mean |difference| of g(r) {differences @ shares:.4f}")
@@ -101,8 +104,9 @@ def prepare_reservoir(context: Context) -> StageResult:
 
 def reservoir_cost(study: Study) -> Cost:
     """The run at full resolution and one of beads for each iteration."""
-    if not has_table(study):
-        return Cost(0.0, "nothing: tracers do not interact")
+    reservoir = reservoir_of(study)
+    if not reservoir.is_tabulated:
+        return Cost(0.0, f"nothing: the reservoir is {reservoir.summary}")
     section = study.coarse_table
     steps = (section.reference + 0.5 * (section.iterations + 1) * section.length) / study.dynamics.timestep
     words = (
