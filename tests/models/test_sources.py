@@ -182,3 +182,26 @@ def test_files_with_two_sets_of_charges_are_refused(tmp_path: Path) -> None:
     save_file(tensors, tmp_path / "new.safetensors", {"halocline": json.dumps(header)})
     with pytest.raises(UserError, match="format 99 is newer"):
         Model.load(tmp_path / "new.safetensors")
+
+
+def test_bond_terms_are_axial_traceless_and_end_smoothly() -> None:
+    """Two equal atoms: what is left of isotropic and product terms lies along their axis, as 2 : -1 : -1, and fades at the cut-off."""
+    from halocline.molecules.base import Molecule, build_topology
+    from halocline.state import State
+
+    model = make("painn", ["polarizability"])
+    topology = build_topology([(Molecule("ox", "one atom", ("O",), ((0.0, 0.0, 0.0),)), 2)])
+    model.metadata["molecular_charges"] = {"ox": 0.0}
+    with torch.no_grad():
+        model.heads["polarizability"].net[2].weight.zero_()  # type: ignore[index,union-attr]
+        model.heads["polarizability"].net[2].bias.zero_()  # type: ignore[index,union-attr]
+
+    def alpha(r: float) -> np.ndarray:
+        state = State(np.array([[0.0, 0.0, 0.0], [0.0, 0.0, r]]), np.zeros((3, 3)), topology, periodic=False)
+        return np.asarray(model(model.graph(state))["polarizability"][0].detach())
+
+    along = alpha(1.5)[2, 2]
+    assert abs(along) > 1e-3
+    np.testing.assert_allclose(alpha(1.5), along * np.diag([-0.5, -0.5, 1.0]), atol=1e-12)
+    assert np.abs(alpha(3.5 + 1e-6)).max() == 0.0
+    assert np.abs(alpha(3.49)).max() < 0.2 * np.abs(alpha(3.48)).max()

@@ -32,7 +32,7 @@ def upgrade(header: dict[str, Any], tensors: dict[str, Tensor], newest: int, whe
 def _share_sources(header: dict[str, Any], tensors: dict[str, Tensor], where: str) -> Content:
     """From 1 to 2: the heads ``charges`` and ``dipole`` give their weights to the sources that all multipole heads share.
 
-    Molecules did not polarise each other before: the coupling of the head of polarizabilities is zero.
+    The head of polarizabilities had no terms of bonds: theirs are zero.
     """
     heads = {name for name in ("charges", "dipole") if name in header["heads"]}
     if len(heads) == 2:
@@ -45,8 +45,7 @@ def _share_sources(header: dict[str, Any], tensors: dict[str, Tensor], where: st
         if head == "charges":
             _widen(tensors, len(tensors["representation.embedding.weight"]))
     if "polarizability" in header["heads"]:
-        zero = torch.zeros_like(tensors["heads.polarizability.scale"])
-        tensors["heads.polarizability.coupling"] = tensors["heads.polarizability.damping"] = zero
+        _add_bonds(tensors)
     return header, tensors
 
 
@@ -59,6 +58,17 @@ def _widen(tensors: dict[str, Tensor], n_types: int) -> None:
     tensors["sources.net.2.weight"] = torch.cat([last, last.new_zeros(1, missing)], dim=1)
     tensors["sources.scale"] = weight.new_ones(())
     tensors["sources.type_charge"] = weight.new_zeros(n_types)
+
+
+def _add_bonds(tensors: dict[str, Tensor]) -> None:
+    """Bond terms of the head of polarizabilities that are zero."""
+    start, radial = "heads.polarizability.", 20
+    weight = tensors[f"{start}net.0.weight"]
+    features = len(weight)
+    for name in ("receiver", "sender"):
+        tensors[f"{start}{name}.weight"] = weight.new_zeros(features, features)
+        tensors[f"{start}{name}.bias"] = weight.new_zeros(features)
+    tensors[f"{start}filter.weight"] = weight.new_zeros(features, radial)
 
 
 UPGRADES: dict[int, Callable[[dict[str, Any], dict[str, Tensor], str], Content]] = {1: _share_sources}

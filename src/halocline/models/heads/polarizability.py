@@ -3,9 +3,9 @@
 alpha_m = sum_{i in m} { a_i 1 + sum_k g_k [ (u_k w_k^T + w_k u_k^T)/2 - (u_k . w_k)/3 1 ] } with u, w linear in the vector
 features and a, g functions of the scalar features: isotropic plus symmetric traceless, hence equivariant by construction.
 
-Molecules polarise each other: A_i = alpha_i ( 1 + sum_j T_ij A_j ) over sites j of other molecules within the cut-off, with T the
-damped dipole tensor, iterated twice (dipole-induced dipole: Applequist et al., J. Am. Chem. Soc. 94, 2952 (1972),
-doi:10.1021/ja00764a010). The network is left with what this does not say.
+Bonds add h_ij (3 n n^T - 1), n the unit vector from i to j and h_ij = < p(x_i) q(x_j) f(r_ij) >, to both of their sites: polarizabilities
+of covalent bonds, and what neighbours do to each other (to first order the dipole-induced dipole; Applequist et al., J. Am. Chem. Soc. 94,
+2952 (1972), doi:10.1021/ja00764a010). A product of two sums of unit vectors has no such term without cross terms between bonds.
 """
 
 from __future__ import annotations
@@ -15,25 +15,10 @@ from torch import Tensor, nn
 
 from halocline.models.base import Features, Graph, Representation
 from halocline.models.heads.base import Head
+from halocline.models.radial import BesselBasis, smooth_cutoff
 
-ORDERS = 2
-"""Dipoles induced by dipoles induced by ... the field: two orders leave about one per cent of what neighbours do to each other."""
-INITIAL_DAMPING = 1.0
-"""Å^-3, before the softplus."""
-
-
-def damped_dipole_tensor(r: Tensor, cutoff: float, damping: Tensor) -> Tensor:
-    """(n, 3, 3) T = s(r) (3 r r^T / r^2 - 1) / r^3, Å^-3, from (n, 3) displacements.
-
-    s = [1 - exp(-a r^3)] c(r): short of overlap (Thole, Chem. Phys. 59, 341 (1981), doi:10.1016/0301-0104(81)85176-2), and zero with
-    two derivatives at the cut-off; c = 1 - 28 x^6 + 48 x^7 - 21 x^8, x = r / r_c, stays near one for longer than that of the features.
-    """
-    distance = r.norm(dim=1)
-    x, cube = (distance / cutoff).clamp(max=1.0), distance**3
-    strength = -torch.expm1(-damping * cube) / cube * (1 - x**6 * (28 - 48 * x + 21 * x**2))
-    units = r / distance[:, None]
-    identity = torch.eye(3, dtype=r.dtype, device=r.device)
-    return strength[:, None, None] * (3 * units[:, :, None] * units[:, None, :] - identity)
+RADIAL = 20
+"""Functions of the distance that bond terms are made of."""
 
 
 class PolarizabilityHead(Head):
@@ -41,7 +26,6 @@ class PolarizabilityHead(Head):
 
     Attributes:
         scale: Å^3, spread of what is learned.
-        damping: learned, Å^-3 through a softplus. coupling: learned strength of the induction, 1 to begin with.
         shift: (n_types,) Å^3, mean isotropic part of each type.
     """
 
@@ -61,8 +45,8 @@ class PolarizabilityHead(Head):
         self.left = nn.Linear(features, self.channels, bias=False)
         self.right = nn.Linear(features, self.channels, bias=False)
         self.cutoff = representation.cutoff
-        self.damping = nn.Parameter(torch.tensor(INITIAL_DAMPING))
-        self.coupling = nn.Parameter(torch.tensor(1.0))
+        self.receiver, self.sender = nn.Linear(features, features), nn.Linear(features, features)
+        self.basis, self.filter = BesselBasis(RADIAL, self.cutoff), nn.Linear(RADIAL, features, bias=False)
         self.register_buffer("scale", torch.ones(()))
         self.register_buffer("shift", torch.zeros(len(representation.types)))
 
@@ -75,24 +59,23 @@ class PolarizabilityHead(Head):
         symmetric = 0.5 * (product + product.transpose(1, 2))
         identity = torch.eye(3, dtype=symmetric.dtype, device=symmetric.device)
         trace = symmetric.diagonal(dim1=1, dim2=2).sum(dim=1)
-        traceless = symmetric - trace[:, None, None] / 3.0 * identity
+        anisotropic = symmetric - trace[:, None, None] / 3.0 * identity + self.of_bonds(features.scalars, graph)
         isotropic = self.scale * output[:, 0] + self.shift[type_index]
-        atomic = self.induced(isotropic[:, None, None] * identity + self.scale * traceless, graph)
+        atomic = isotropic[:, None, None] * identity + self.scale * anisotropic
         molecular = atomic.new_zeros(graph.n_molecules, 3, 3).index_add(0, graph.molecule, atomic)
         frame = molecular.new_zeros(graph.n_frames, 3, 3).index_add(0, graph.molecule_frame, molecular)
         return {"molecular_polarizability": molecular, "polarizability": frame}
 
-    def induced(self, bare: Tensor, graph: Graph) -> Tensor:
-        """(n_sites, 3, 3) A_i, the symmetric part: the dipole of site i per field from outside, the fields of the others included."""
+    def of_bonds(self, x: Tensor, graph: Graph) -> Tensor:
+        """(n_sites, 3, 3) sum_j h_ij (3 n n^T - 1), dimensionless, from (n_sites, n_features) scalar features."""
         (i, j), r = graph.pairs, graph.displacements()
-        other = (graph.molecule[i] != graph.molecule[j]) | (graph.shifts.abs().amax(dim=1) > 1e-4)
-        i, j, r = i[other], j[other], r[other]
-        tensor = self.coupling * damped_dipole_tensor(r, self.cutoff, torch.nn.functional.softplus(self.damping))
-        response = bare
-        for _ in range(ORDERS):
-            field = torch.zeros_like(bare).index_add(0, i, tensor @ response[j])
-            response = bare + bare @ field
-        return 0.5 * (response + response.transpose(1, 2))
+        distance = r.norm(dim=1)
+        filters = self.filter(self.basis(distance)) * smooth_cutoff(distance, self.cutoff)[:, None]
+        strength = (self.receiver(x)[i] * self.sender(x)[j] * filters).mean(dim=1)
+        n = r / distance[:, None]
+        identity = torch.eye(3, dtype=r.dtype, device=r.device)
+        terms = strength[:, None, None] * (3.0 * n[:, :, None] * n[:, None, :] - identity)
+        return terms.new_zeros(len(x), 3, 3).index_add(0, i, terms)
 
     def guess(self, label: Tensor, graph: Graph, type_index: Tensor) -> Tensor:
         """The mean isotropic polarizability times 1: anisotropic parts average to zero over orientations."""
