@@ -15,14 +15,15 @@ from halocline.labels import QUANTITIES
 from halocline.models.model import Model, make_representation
 from halocline.progress import Progress, Silent
 from halocline.training.data import LabelledFrame, hash_inputs
+from halocline.training.energy_forces import initialise
 from halocline.training.label_matching import LabelledGraphs, LabelMatching, molecular_charges, require_some_labels, set_means
 from halocline.training.loop import Schedule
 from halocline.training.outcome import Place, TrainingOutcome, one_level, train_objective
 
-LEARNING_RATE = 2e-3
-BATCH = 8
-AVERAGING = 0.995
-"""Largest decay of the running average of the weights: these trainings are short."""
+LEARNING_RATE = 4e-3
+BATCH = 16
+AVERAGING = 0.999
+"""Largest decay of the running average of the weights."""
 
 
 def train_multipoles(
@@ -108,7 +109,9 @@ def _new_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         representation = make_representation(section.name, types, section.features, section.layers, section.cutoff)
-        return Model("atoms", representation, section.heads, None, metadata)
+        model = Model("atoms", representation, section.heads, None, metadata)
+        initialise(model)
+    return model
 
 
 def _inputs(
