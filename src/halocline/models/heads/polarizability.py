@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from halocline.models.base import Features, Graph, Representation
 from halocline.models.heads.base import Head
-from halocline.models.radial import BesselBasis, smooth_cutoff
+from halocline.models.radial import BesselBasis, late_cutoff
 
 RADIAL = 20
 """Functions of the distance that bond terms are made of."""
@@ -70,7 +70,7 @@ class PolarizabilityHead(Head):
         """(n_sites, 3, 3) sum_j h_ij (3 n n^T - 1), dimensionless, from (n_sites, n_features) scalar features."""
         (i, j), r = graph.pairs, graph.displacements()
         distance = r.norm(dim=1)
-        filters = self.filter(self.basis(distance)) * smooth_cutoff(distance, self.cutoff)[:, None]
+        filters = self.filter(self.basis(distance)) * late_cutoff(distance, self.cutoff)[:, None]
         strength = (self.receiver(x)[i] * self.sender(x)[j] * filters).mean(dim=1)
         n = r / distance[:, None]
         identity = torch.eye(3, dtype=r.dtype, device=r.device)
