@@ -38,6 +38,8 @@ SAMPLE, UPDATES, MEMORY = 10, 40, 20
 """Steps between samples; updates in the whole measurement; updates that the running average remembers."""
 N_WEIGHTS = 8
 """Runs of a Kirkwood integration."""
+N_BINS = 20
+"""Of w, on the fly."""
 SETTLED = 0.5
 """Last part of the measurement, which gives the value and the error of DH(1)."""
 
@@ -45,6 +47,11 @@ SETTLED = 0.5
 def is_compensated(study: Study) -> bool:
     """Whether the coupling of a study uses a table."""
     return study.coupling.name == HamiltonianCoupling.name and study.coupling.compensation != "none"
+
+
+def table_power(study: Study) -> int:
+    """p of knots w = s^p: beside an ideal gas the slope of the table goes as w^(-3/4), and is smooth in s = w^(1/4)."""
+    return 4 if study.coupling.reservoir == "tracer" else 1
 
 
 def freeze(coupling: Coupling, table: Path, settings: Mapping[str, Any]) -> None:
@@ -61,7 +68,7 @@ def freeze(coupling: Coupling, table: Path, settings: Mapping[str, Any]) -> None
 
 
 def measure_compensation(
-    simulation: Simulation, window: int, folder: Path, checkpoint: int, progress: Progress, settings: Mapping[str, Any]
+    simulation: Simulation, window: int, folder: Path, checkpoint: int, progress: Progress, settings: Mapping[str, Any], power: int = 1
 ) -> State:
     """Let the table of a Hamiltonian coupling grow until it has settled; done once, continued where it was interrupted.
 
@@ -71,6 +78,7 @@ def measure_compensation(
         folder: for ``compensation.json`` and the checkpoint.
         checkpoint: steps between checkpoints.
         settings: that the table belongs to, stored with it.
+        power: of the knots, see :func:`table_power`.
 
     Returns:
         Where the run ended, with velocities.
@@ -80,6 +88,7 @@ def measure_compensation(
     assert coupling.table is not None
     if not end.exists():
         update = max(SAMPLE, LENGTH * window // UPDATES // SAMPLE * SAMPLE)
+        coupling.table = FreeEnergyCompensation(coupling.table.species, np.linspace(0.0, 1.0, N_BINS + 1) ** power)
         hook, path = CompensationHook(coupling.table, SAMPLE, update, MEMORY), folder / "compensation-run.npz"
         simulation.hooks += [Monitor(50), hook, CheckpointHook(path, checkpoint)]
         if has_checkpoint(path):
@@ -118,7 +127,7 @@ def integrate_compensation(
         remedy = "Set coupling.compensation to 'on-the-fly'."
         raise UserError(f"Kirkwood's integration is for one species, not for {', '.join(names)}", "coupling.compensation", remedy)
     section, rigid = study.dynamics, {m.name: rigid_lengths(m) for m in species_of(study) if m.rigid}
-    power = 4 if study.coupling.reservoir == "tracer" else 1
+    power = table_power(study)
     steps = LENGTH * max(1, round(study.calibration.window / section.timestep)) // N_WEIGHTS
     friction, temperature = section.friction_reference, study.system.temperature
     arguments = (start, fine, coarse, temperature, section.timestep, friction, steps, N_WEIGHTS, power)
