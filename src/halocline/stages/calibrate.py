@@ -38,7 +38,7 @@ from halocline.stages._calibration_result import calibration_result
 from halocline.stages._classical import is_ideal, species_of, step_seconds
 from halocline.stages._compensation import FILE as COMPENSATION
 from halocline.stages._compensation import LENGTH as COMPENSATION_WINDOWS
-from halocline.stages._compensation import balance, integrate_compensation, is_compensated, measure_compensation, table_power
+from halocline.stages._compensation import balance, drift_hook, integrate_compensation, is_compensated, measure_compensation, table_power
 from halocline.stages._compensation import figure as compensation_figure
 from halocline.stages._compensation import numbers as compensation_numbers
 from halocline.stages._first_force import (
@@ -112,7 +112,7 @@ class CalibrateStage(Stage):
         }
         outcome.force.save(context.folder / "thermodynamic_force.json", force_settings(context), details)
         write_open_start(context.folder / "state.h5", OpenStart(outcome.state, outcome.inside))
-        result = calibration_result(study, regions, outcome, pressures, first, density_of(start), target)
+        result = calibration_result(study, regions, outcome, pressures, first, density_of(start), target, context.folder)
         if is_compensated(study):
             ideal = 0.0 if target is None else target.ideal_difference(study.system.temperature)
             parts = balance(context.folder, outcome, ideal, reservoir_excess(context, start))
@@ -167,6 +167,8 @@ def build_window(context: Context, task: WindowTask, hooks: list[Hook]) -> Simul
     """The open system of one replica; importable, so that replicas can be built in other processes."""
     seed = context.study.system.seed + 100 + task.number + REPLICA_SEED * task.replica
     every: list[Hook] = [Monitor(MONITOR_INTERVAL), *hooks]
+    if is_compensated(context.study):
+        every.insert(1, drift_hook(task))
     return open_simulation(context, task.start, task.inside, task.force, seed, every, task.discard)
 
 
