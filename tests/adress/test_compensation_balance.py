@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,12 +16,16 @@ from halocline.adress.regions import Resolution, Slab
 from halocline.config.load import validate
 from halocline.config.study import Study
 from halocline.dynamics.compensation_hook import CompensationHook
+from halocline.dynamics.drift_momentum import DriftMomentumHook
+from halocline.files import read_arrays
 from halocline.molecules.base import build_topology
 from halocline.molecules.lj import LJ
 from halocline.potentials.base import Zero
 from halocline.potentials.pair_table import PairTable
 from halocline.stages._bulk_runs import Pressures
-from halocline.stages._first_force import is_pressure_balance, pressure_difference
+from halocline.stages._calibration_result import expected_integral
+from halocline.stages._compensation import left_over
+from halocline.stages._first_force import first_error
 from halocline.topology import FloatArray
 from halocline.units import thermal_energy
 
@@ -68,8 +74,8 @@ def gas(**coupling: str) -> Study:
     )
 
 
-def needed_force(compensation: bool) -> tuple[float, float]:
-    """INT F_in dx that holds the density of a gas of beads flat beside tracers, and its standard error, eV.
+def needed_force(compensation: bool, file: Path) -> tuple[float, float, float]:
+    """INT F_in dx that holds the density of a gas of beads flat beside tracers, its standard error, and what drift forces carry, eV.
 
     Beads that repel each other by a thousandth of kT are where those of an ideal gas are: the force on a layer of them is what the
     thermodynamic force must cancel, to first order in the repulsion.
@@ -81,22 +87,25 @@ def needed_force(compensation: bool) -> tuple[float, float]:
         coupling.table = FreeEnergyCompensation(("lj",), np.linspace(0.0, 1.0, 21) ** 4)
     coupling.bind(topology, cell)
     hook = None if coupling.table is None else CompensationHook(coupling.table, 1, 200, memory=1)
-    sums = []
+    sums, momentum = [], DriftMomentumHook(1, 400, file)
     for step in range(1, 401):
         positions = generator.uniform(size=(MOLECULES, 3)) * EDGES
         coupling.reset()
         membership = Resolution.of(regions, topology, positions)
         evaluation = coupling.evaluate(positions, membership)
+        parts = {"membership": membership, "topology": topology, "evaluation": evaluation, "steps": step, "coupling": coupling}
+        place = {"regions": regions, "distance": regions.distance(positions), "initial": SimpleNamespace(cell=cell)}
+        simulation: Any = SimpleNamespace(**parts, **place, take_up_tables=lambda: None)
         if hook is not None and step <= 200:
-            arguments = {"membership": membership, "topology": topology, "evaluation": evaluation, "steps": step}
-            hook(SimpleNamespace(**arguments, take_up_tables=lambda: None))  # type: ignore[arg-type]
+            hook(simulation)
         elif step > 200:
+            momentum(simulation)
             outward = (evaluation.forces * regions.direction(positions)).sum()
             sums.append(float(outward))
     # n INT F_in dx over both borders, A each: the thermodynamic force pushes inwards what the others push out.
     area, density = 2 * EDGES[1] * EDGES[2], MOLECULES / EDGES.prod()
     values = np.array(sums) / (area * density)
-    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
+    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))), float(read_arrays(file)["mean"]) / density
 
 
 def beads() -> PairTable:
@@ -109,19 +118,36 @@ def mean_field() -> float:
     return float(MOLECULES / EDGES.prod() * integral)
 
 
-def test_stage_expects_of_a_compensated_force_the_pressure_that_a_gas_of_weak_beads_needs() -> None:
-    found, error = needed_force(compensation=True)
+def test_stage_expects_of_a_compensated_force_the_pressure_that_a_gas_of_weak_beads_needs(tmp_path: Path) -> None:
+    found, error, drift = needed_force(True, tmp_path / "drift-0-0.npz")
     study, density, ideal = gas(), MOLECULES / EDGES.prod(), MOLECULES / EDGES.prod() * thermal_energy(300.0)
     pressures = Pressures(ideal + density * mean_field() / 2, 0.0, ideal, 0.0, 100.0)
-    assert is_pressure_balance(study)
-    expected = pressure_difference(study, pressures, density)[0]
-    assert expected == pytest.approx(mean_field() / 2)
-    assert error < 0.02 * expected
-    assert abs(found - expected) < 4 * error
+    windows: Any = SimpleNamespace(windows=[None], converged=False)
+    expected, numbers, words = expected_integral(study, windows, pressures, density, None, tmp_path)
+    assert expected is not None
+    assert not words
+    assert expected[0] == pytest.approx(mean_field() / 2 - drift)
+    assert abs(drift) < 0.02 * mean_field(), "the compensation is that of the same gas"
+    assert error < 0.02 * expected[0]
+    assert abs(found - expected[0]) < 4 * error
+    assert [number.name for number in numbers][-1] == "expected integral of the thermodynamic force"
 
 
-def test_without_compensation_the_force_carries_all_of_mu_ex_and_no_pressure_difference_is_expected() -> None:
-    found, error = needed_force(compensation=False)
+def test_a_compensation_of_another_liquid_leaves_drift_forces_that_the_stage_counts(tmp_path: Path) -> None:
+    """None at all is the extreme: the force carries all of mu_ex, p_ex/n by the pressure and f_ex = -L/n by drift forces."""
+    found, error, drift = needed_force(False, tmp_path / "drift-0-0.npz")
     assert abs(found - mean_field()) < 4 * error
     assert error < 0.05 * mean_field()
-    assert not is_pressure_balance(gas(compensation="none"))
+    assert drift == pytest.approx(-mean_field() / 2, rel=0.03)
+    density = MOLECULES / EDGES.prod()
+    assert left_over(tmp_path, [0], 1, density) == pytest.approx((drift, 0.0), abs=0.01 * mean_field())
+
+
+def test_balance_is_not_judged_where_nothing_is_known_of_drift_forces(tmp_path: Path) -> None:
+    pressures, windows = Pressures(1e-3, 1e-5, 1e-3, 0.0, 100.0), SimpleNamespace(windows=[None], converged=False)
+    for study, said in ((gas(), "not judged"), (gas(compensation="none"), "")):
+        expected, numbers, words = expected_integral(study, windows, pressures, 0.02, None, tmp_path)  # type: ignore[arg-type]
+        assert expected is None
+        assert numbers == []
+        assert said in words
+    assert first_error(gas(), pressures, 0.02) == np.inf, "nothing before the first window"

@@ -128,6 +128,10 @@ class CalibrateStage(Stage):
             result.tables.append(Table("calibration-fails", "State point", ["what", "what to do"], [[warning, TENSION_REMEDY]]))
         return result
 
+    def version_of(self, study: Study) -> int:
+        """One more where a compensation is measured: its numbers moved when the others did not."""
+        return super().version_of(study) + is_compensated(study)
+
     def cost(self, study: Study) -> Cost:
         section = study.calibration
         molecules = sum(study.system.molecules.values())
