@@ -13,6 +13,7 @@ from halocline.adress.chemical_potential import HamiltonianBalance, Term
 from halocline.adress.compensation import FreeEnergyCompensation
 from halocline.adress.coupling.base import Coupling
 from halocline.adress.coupling.hamiltonian import HamiltonianCoupling
+from halocline.adress.reservoir import reservoir_of
 from halocline.config.study import Study
 from halocline.dynamics.calibration import Calibration
 from halocline.dynamics.calibration_runs import WindowTask
@@ -53,11 +54,6 @@ def is_compensated(study: Study) -> bool:
     return study.coupling.name == HamiltonianCoupling.name and study.coupling.compensation != "none"
 
 
-def table_power(study: Study) -> int:
-    """p of knots w = s^p: beside an ideal gas the slope of the table goes as w^(-3/4), and is smooth in s = w^(1/4)."""
-    return 4 if study.coupling.reservoir == "tracer" else 1
-
-
 def freeze(coupling: Coupling, table: Path, settings: Mapping[str, Any]) -> None:
     """Let a Hamiltonian coupling use a table as it is.
 
@@ -82,7 +78,7 @@ def measure_compensation(
         folder: for ``compensation.json`` and the checkpoint.
         checkpoint: steps between checkpoints.
         settings: that the table belongs to, stored with it.
-        power: of the knots, see :func:`table_power`.
+        power: p of the knots w = s^p; 4 beside an ideal gas, where the slope of the table goes as w^(-3/4).
 
     Returns:
         Where the run ended, with velocities.
@@ -131,7 +127,7 @@ def integrate_compensation(
         remedy = "Set coupling.compensation to 'on-the-fly'."
         raise UserError(f"Kirkwood's integration is for one species, not for {', '.join(names)}", "coupling.compensation", remedy)
     section, rigid = study.dynamics, {m.name: rigid_lengths(m) for m in species_of(study) if m.rigid}
-    power = table_power(study)
+    power = reservoir_of(study).kirkwood_power
     steps = LENGTH * max(1, round(study.calibration.window / section.timestep)) // N_WEIGHTS
     friction, temperature = section.friction_reference, study.system.temperature
     arguments = (start, fine, coarse, temperature, section.timestep, friction, steps, N_WEIGHTS, power)

@@ -10,6 +10,7 @@ import numpy as np
 
 from halocline.adress.coupling.make import make_coupling
 from halocline.adress.density_response import DensityResponse
+from halocline.adress.reservoir import reservoir_of
 from halocline.adress.thermodynamic_force import ThermodynamicForce
 from halocline.config.study import Study
 from halocline.dynamics.calibration import calibrate
@@ -38,7 +39,7 @@ from halocline.stages._calibration_result import calibration_result
 from halocline.stages._classical import is_ideal, species_of, step_seconds
 from halocline.stages._compensation import FILE as COMPENSATION
 from halocline.stages._compensation import LENGTH as COMPENSATION_WINDOWS
-from halocline.stages._compensation import balance, drift_hook, integrate_compensation, is_compensated, measure_compensation, table_power
+from halocline.stages._compensation import balance, drift_hook, integrate_compensation, is_compensated, measure_compensation
 from halocline.stages._compensation import figure as compensation_figure
 from halocline.stages._compensation import numbers as compensation_numbers
 from halocline.stages._first_force import (
@@ -163,7 +164,7 @@ def _compensate(context: Context, start: State, force: ThermodynamicForce) -> St
     coupling = make_coupling(section, fine_of(context), coarse_of(context))
     simulation = open_simulation(context, start, None, force, study.system.seed + 50, [], 0, coupling)
     window, every = steps_of(study, study.calibration.window), steps_of(study, study.dynamics.checkpoint)
-    arguments = (context.folder, every, context.progress, force_settings(context), table_power(study))
+    arguments = (context.folder, every, context.progress, force_settings(context), reservoir_of(study).kirkwood_power)
     return measure_compensation(simulation, window, *arguments)
 
 
