@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import ase
 import numpy as np
@@ -20,10 +20,11 @@ from halocline.topology import IntArray
 
 
 class HaloclineCalculator(Calculator):
-    """Energy, forces, stress, charges, dipole and polarizability: what the model has.
+    """Energy, forces, stress, charges, dipole and whatever else the model predicts.
 
-    Units are those of ASE: eV, eV/Å, eV/Å^3 with tension positive, e, e Å, and Å^3 for the polarizability, which ASE has no word for:
-    ``calculator.get_property("polarizability", atoms)``. Dipoles are about the centre of mass of all atoms. Cells may repeat in all, some
+    Units are those of ASE: eV, eV/Å, eV/Å^3 with tension positive, e, e Å. What ASE has no word for is in units of
+    ``halocline.labels``, for example ``calculator.get_property("polarizability", atoms)`` in Å^3. Dipoles are about the centre of mass of
+    all atoms. Cells may repeat in all, some
     or no directions and have any shape; the stress exists where all directions repeat.
 
     Molecules come from ``molecules``, or else from the array ``molecule`` of the atoms (``State.to_ase`` writes it), or else they are
@@ -38,16 +39,13 @@ class HaloclineCalculator(Calculator):
         UserError: no such model.
     """
 
-    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress", "charges", "dipole", "polarizability"]
-    default_parameters: ClassVar[dict[str, Any]] = {}
-
     def __init__(self, model: Model | Path | str, molecules: IntArray | Sequence[int] | None = None, **parameters: Any) -> None:
         self._engine = Engine(model)
         self._molecules = None if molecules is None else np.asarray(molecules)
         self._members: Membership | None = None
         self._key: tuple[Any, ...] = ()
         super().__init__(**parameters)
-        self.implemented_properties = _properties(self._engine.model)  # type: ignore[misc]
+        self.implemented_properties = _properties(self._engine.model)
         self.ignored_changes = {"initial_charges", "initial_magmoms"}
 
     def calculate(
@@ -61,6 +59,7 @@ class HaloclineCalculator(Calculator):
             PropertyNotImplementedError: stress where a direction does not repeat.
         """
         super().calculate(atoms, properties, system_changes)
+        assert isinstance(self.atoms, ase.Atoms)  # a copy, which the base class has made
         members, state = self._arranged(self.atoms)
         if "energy" in self.implemented_properties:
             result = self._engine.evaluate(members, state)
@@ -70,9 +69,8 @@ class HaloclineCalculator(Calculator):
                 self.results["stress"] = full_3x3_to_voigt_6_stress(-result.virial / state.volume)
             elif "stress" in properties:
                 raise PropertyNotImplementedError("stress needs a cell that repeats in all directions")
-        if {"charges", "dipole", "polarizability"} & set(properties):
-            others = self._engine.others(members, state)
-            self.results.update({name: others[name] for name in others if name in self.implemented_properties})
+        if not set(properties) <= set(self.results):
+            self.results.update(self._engine.others(members, state))
 
     def _arranged(self, atoms: ase.Atoms) -> tuple[Membership, State]:
         """Molecules of the atoms and their whole state; the same molecules as before as long as these hold together."""
@@ -97,6 +95,7 @@ class HaloclineCalculator(Calculator):
 
 def _properties(model: Model) -> list[str]:
     names = ["energy", "free_energy", "forces", "stress"] if "energy" in model.heads else []
-    names += [name for name in ("charges", "dipole", "polarizability") if name in model.heads]
-    # The dipole head has charges of its own where there is no other head for them.
-    return [*names, "charges"] if "dipole" in names and "charges" not in names else names
+    others = [name for name in model.heads if name != "energy"]
+    # Dipoles and quadrupoles are made of charges, whether or not these have a head of their own.
+    made_of_charges = bool({"dipole", "quadrupole"} & set(others)) and "charges" not in others
+    return [*names, *others, *(["charges"] if made_of_charges else [])]

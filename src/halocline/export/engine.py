@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from halocline.errors import UserError
 from halocline.export.cells import repeat_everywhere, room_around
 from halocline.export.membership import Membership
-from halocline.models.base import Graph
+from halocline.labels import QUANTITIES
 from halocline.models.model import Model
 from halocline.models.shipped import find_model
 from halocline.potentials.base import Evaluation, Potential
-from halocline.potentials.learned import LearnedAtoms, LearnedBeads, require_finite, spread_forces
+from halocline.potentials.learned import require_finite, spread_forces
+from halocline.potentials.warm_up import kernel_of
 from halocline.state import State
 from halocline.topology import FloatArray
 
@@ -40,7 +40,7 @@ class Engine:
         loaded = model if isinstance(model, Model) else Model.load(find_model(model))
         self.model = copy.deepcopy(loaded).convert(torch.float64).requires_grad_(False).eval()
         self.cutoff = float(loaded.cutoff)
-        self.kernel = _kernel(loaded)
+        self.kernel = kernel_of(loaded) if "energy" in loaded.heads else None
         self._cell: FloatArray | None = None
         self._room: FloatArray | None = None
         self._bound: tuple[Membership, FloatArray] | None = None
@@ -74,14 +74,13 @@ class Engine:
         return result
 
     def others(self, members: Membership, state: State) -> dict[str, FloatArray]:
-        """Charges (n_atoms,) in e, dipole (3,) in e Å about the centre of mass, polarizability (3, 3) in Å^3: those that the model has."""
-        graph = self._graph(state)
+        """What the model predicts beside the energy, in units of ``halocline.labels``: for all atoms (dipole, polarizability, ...), or
+        for each in the order of the other program (charges)."""
         with torch.no_grad():
-            output = self.model(graph)
-        found = {name: output[name].double().numpy() for name in self.model.heads if name != "energy"}
-        if "charges" in output:
-            found["charges"] = members.back(output["charges"].double().numpy())
-        return {name: value if name == "charges" else value[0] for name, value in found.items()}
+            output = self.model(self.model.graph(state))
+        names = {*self.model.heads, "charges"} - {"energy"}
+        found = {name: output[name].double().numpy() for name in names & set(output)}
+        return {name: members.back(value) if QUANTITIES[name].extent == "atom" else value[0] for name, value in found.items()}
 
     @property
     def _reach(self) -> float:
@@ -104,25 +103,11 @@ class Engine:
             self._bound = (members, box.copy())
         return kernel.evaluate(state.positions, virial=True)
 
-    def _graph(self, state: State) -> Graph:
-        # Bead models know species by name, charge models by the charges of their molecules: both are checked there.
-        return self.model.graph(state)
-
     def _by_torch(self, state: State) -> Evaluation:
-        energy, forces, virial = self.model.energy_forces_virial(self._graph(state))
+        energy, forces, virial = self.model.energy_forces_virial(self.model.graph(state))
         topology = state.topology
         of_sites, none = forces.detach().numpy(), np.zeros(topology.n_molecules, dtype=np.int64)
         if self.model.kind == "beads":
             share = topology.masses / topology.molecule_masses[topology.molecule_of_atom]
             of_sites = spread_forces(of_sites, topology.offsets, share)
         return Evaluation(float(energy.sum()), of_sites, virial[0].double().numpy(), none)
-
-
-def _kernel(model: Model) -> LearnedAtoms | LearnedBeads | None:
-    if "energy" not in model.heads:
-        return None
-    try:
-        return LearnedAtoms(model) if model.kind == "atoms" else LearnedBeads(model)
-    except UserError:
-        # Kind and heads fit, so that the one thing left to refuse is a representation without a kernel.
-        return None
