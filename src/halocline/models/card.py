@@ -111,7 +111,8 @@ def _errors(card: Mapping[str, Any]) -> str:
         rows.append([row["quantity"], *shown, "" if relative is None else f"{relative:.1%}"])
     if not rows:
         return "Unknown: none are stored."
-    return _table(["quantity", "error (RMSE)", "spread of the labels", "error / spread"], rows)
+    note = "These frames chose which weights were kept, which flatters the errors a little."
+    return _table(["quantity", "error (RMSE)", "spread of the labels", "error / spread"], rows) + f"\n\n{note}"
 
 
 def _curve(card: Mapping[str, Any]) -> str:
