@@ -76,7 +76,7 @@ def test_a_model_by_name_or_file_shows_its_card(some_shipped: Path, capsys: pyte
     assert texts[0].startswith("# water-painn\n")
     assert "| receptive field | 7 A |" in texts[0]
     assert run(["models", "water-painn", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["heads"] == ["energy", "charges", "dipole", "polarizability"]
+    assert json.loads(capsys.readouterr().out)["heads"] == ["energy", "dipole", "polarizability"]
 
 
 def test_a_copied_model_is_the_model(some_shipped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ and leaves files of the old format in ``tests/models/files``, which must go on g
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,8 +17,11 @@ from halocline.errors import UserError
 Contents = tuple[dict[str, Any], dict[str, Tensor]]
 """Header and tensors of a model file."""
 
-UPGRADES: dict[int, Callable[[dict[str, Any], dict[str, Tensor]], Contents]] = {}
-"""Format n -> function that turns header and tensors of format n into those of n + 1; the version itself is written by :func:`upgrade`."""
+UPGRADES: dict[int, Callable[[dict[str, Any], dict[str, Tensor], str], Contents]] = {}
+"""Format n -> function of header, tensors and the name of the file that gives those of format n + 1.
+
+It may change what it is given, writes no version, and raises UserError for a file that has no equal in the new format.
+"""
 
 
 def upgrade(header: Mapping[str, Any], tensors: Mapping[str, Tensor], newest: int, where: str) -> Contents:
@@ -29,9 +33,9 @@ def upgrade(header: Mapping[str, Any], tensors: Mapping[str, Tensor], newest: in
         where: the file, for messages.
 
     Raises:
-        UserError: a newer format, a version that is none, or a step that is missing.
+        UserError: a newer format, a version that is none, a step that is missing, or a file that a step cannot take.
     """
-    contents, version = (dict(header), dict(tensors)), header.get("format_version")
+    contents, version = (copy.deepcopy(dict(header)), dict(tensors)), header.get("format_version")
     if not isinstance(version, int) or version < 1:
         raise UserError(f"model format {version!r} is none that ever was", where, "Delete it and run `halocline train` again.")
     if version > newest:
@@ -40,6 +44,6 @@ def upgrade(header: Mapping[str, Any], tensors: Mapping[str, Tensor], newest: in
         if step not in UPGRADES:
             what = f"model format {step} cannot be turned into format {step + 1}"
             raise UserError(what, where, "Train the model again, or load it with an older halocline.")
-        contents = UPGRADES[step](*contents)
+        contents = UPGRADES[step](*contents, where)
         contents[0]["format_version"] = step + 1
     return contents

@@ -25,7 +25,7 @@ FOLDER = Path(__file__).parent
 CUTOFF = 3.5
 KINDS = {
     "schnet": ("atoms", "schnet", ["energy"]),
-    "painn": ("atoms", "painn", ["energy", "charges", "dipole", "polarizability"]),
+    "painn": ("atoms", "painn", ["energy", "dipole", "polarizability"]),
     "beads": ("beads", "schnet", ["energy"]),
 }
 
