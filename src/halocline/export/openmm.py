@@ -14,6 +14,7 @@ from halocline.errors import UserError
 from halocline.export.engine import Engine
 from halocline.export.membership import Membership, from_bonds, from_numbers
 from halocline.models.model import Model
+from halocline.models.shipped import find_model
 from halocline.topology import FloatArray
 from halocline.units import KILOJOULE_PER_MOLE
 
@@ -99,10 +100,10 @@ def add_force(
         raise UserError(what, "OpenMM system", "Make both from one topology; extra particles have no place in a learned model.")
     repeats = topology.getPeriodicBoxVectors() is not None if periodic is None else periodic
     chosen = list(range(topology.getNumAtoms())) if atoms is None else sorted({int(atom) for atom in atoms})
-    engine = Engine(model)
-    members = molecules_of(topology, chosen, engine.species)
-    _require_known(engine, members)
-    force = openmm.PythonForce(ModelEnergy(model, members, repeats))
+    loaded = model if isinstance(model, Model) else Model.load(find_model(model))
+    members = molecules_of(topology, chosen, loaded.metadata.get("species", ()))
+    _require_known(loaded, members)
+    force = openmm.PythonForce(ModelEnergy(loaded, members, repeats))
     force.setUsesPeriodicBoundaryConditions(repeats)
     force.setForceGroup(group)
     force.setName("halocline")
@@ -141,11 +142,11 @@ def _require_element(atom: Any) -> None:
         raise UserError(what, "OpenMM topology", "Remove virtual sites: a learned model knows atoms only.")
 
 
-def _require_known(engine: Engine, members: Membership) -> None:
+def _require_known(model: Model, members: Membership) -> None:
     """Refuse at once what the first step would refuse."""
-    if "energy" not in engine.model.heads:
+    if "energy" not in model.heads:
         what = "the model predicts no energy, so it exerts no forces"
-        raise UserError(what, "model", f"It predicts {', '.join(engine.model.heads)}.")
+        raise UserError(what, "model", f"It predicts {', '.join(model.heads)}.")
     n_atoms = members.topology.n_atoms
-    spread = np.arange(3.0 * n_atoms).reshape(n_atoms, 3) * 1e3
-    engine.model.graph(members.state(spread, np.zeros((3, 3)), False))
+    far_apart = np.arange(3.0 * n_atoms).reshape(n_atoms, 3) * 1e3
+    model.graph(members.state(far_apart, np.zeros((3, 3)), False))
