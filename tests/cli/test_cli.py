@@ -19,7 +19,7 @@ from halocline.stages.run_folder import RunFolder
 
 VERBS = (
     "doctor", "new", "list", "check", "run", "build", "label", "inspect", "train", "evaluate", "calibrate", "simulate", "validate",
-    "report", "status", "explain", "schema", "export-force",
+    "report", "status", "explain", "schema", "export-force", "models", "compile",
 )  # fmt: skip
 
 

@@ -1,8 +1,13 @@
-"""Old model files made readable: one function from each format to the next."""
+"""Old model files: one function for each step from a format to the next, applied when a file is read.
+
+A change of the format raises ``FORMAT_VERSION`` of ``halocline.models.model`` by one, adds the function for the step here,
+and leaves files of the old format in ``tests/models/files``, which must go on giving the numbers stored beside them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -10,26 +15,36 @@ from torch import Tensor
 
 from halocline.errors import UserError
 
-Content = tuple[dict[str, Any], dict[str, Tensor]]
-"""Header and tensors of a file."""
+Contents = tuple[dict[str, Any], dict[str, Tensor]]
+"""Header and tensors of a model file."""
 
 
-def upgrade(header: dict[str, Any], tensors: dict[str, Tensor], newest: int, where: str) -> Content:
-    """Header and tensors in the newest format.
+def upgrade(header: Mapping[str, Any], tensors: Mapping[str, Tensor], newest: int, where: str) -> Contents:
+    """Header and tensors in the newest format, step by step.
+
+    Args:
+        header, tensors: as read; they are not changed.
+        newest: the format that this program writes.
+        where: the file, for messages.
 
     Raises:
-        UserError: a format that is newer than this program, or one that it can no longer read.
+        UserError: a newer format, a version that is none, a step that is missing, or a file that a step cannot take.
     """
-    version = header["format_version"]
+    contents, version = (copy.deepcopy(dict(header)), dict(tensors)), header.get("format_version")
+    if not isinstance(version, int) or version < 1:
+        raise UserError(f"model format {version!r} is none that ever was", where, "Delete it and run `halocline train` again.")
     if version > newest:
         raise UserError(f"model format {version} is newer than this program's ({newest})", where, "Update halocline.")
-    for old in range(version, newest):
-        header, tensors = UPGRADES[old](header, tensors, where)
-        header["format_version"] = old + 1
-    return header, tensors
+    for step in range(version, newest):
+        if step not in UPGRADES:
+            what = f"model format {step} cannot be turned into format {step + 1}"
+            raise UserError(what, where, "Train the model again, or load it with an older halocline.")
+        contents = UPGRADES[step](*contents, where)
+        contents[0]["format_version"] = step + 1
+    return contents
 
 
-def _share_sources(header: dict[str, Any], tensors: dict[str, Tensor], where: str) -> Content:
+def _share_sources(header: dict[str, Any], tensors: dict[str, Tensor], where: str) -> Contents:
     """From 1 to 2: the heads ``charges`` and ``dipole`` give their weights to the sources that all multipole heads share.
 
     The head of polarizabilities had no terms of bonds: theirs are zero.
@@ -71,5 +86,8 @@ def _add_bonds(tensors: dict[str, Tensor]) -> None:
     tensors[f"{start}filter.weight"] = weight.new_zeros(features, radial)
 
 
-UPGRADES: dict[int, Callable[[dict[str, Any], dict[str, Tensor], str], Content]] = {1: _share_sources}
-"""Format -> what makes the next one of it."""
+UPGRADES: dict[int, Callable[[dict[str, Any], dict[str, Tensor], str], Contents]] = {1: _share_sources}
+"""Format n -> function of header, tensors and the name of the file that gives those of format n + 1.
+
+It may change what it is given, writes no version, and raises UserError for a file that has no equal in the new format.
+"""

@@ -57,11 +57,12 @@ def first_force(
 def first_error(study: Study, pressures: Pressures, density: float, target: TargetDensity | None = None) -> float:
     """Error of the integral of the first tables, eV; infinite where they are a guess or balance more than pressures.
 
-    Infinite in a mixture as well: the balance of momentum knows the sum over the species alone. It holds for a flat density; what is left
-    of the ripple at the border moves the integral, by 0.01 kT in a Lennard-Jones fluid and by 0.05 to 0.2 kT in water in tracers.
+    Infinite in a mixture as well: the balance of momentum knows the sum over the species alone; and beside drift forces, since what their
+    compensation leaves shows in the windows only. It holds for a flat density; what is left of the ripple at the border moves the integral,
+    by 0.01 kT in a Lennard-Jones fluid and by 0.05 to 0.2 kT in water in tracers.
     """
     one_species = len(study.system.molecules) - len(followed_species(study)) == 1
-    if study.calibration.start != "pressure" or not is_pressure_balance(study) or not one_species:
+    if study.calibration.start != "pressure" or not is_pressure_balance(study) or is_compensated(study) or not one_species:
         return math.inf
     value, error = pressure_difference(study, pressures, density, target)
     return math.hypot(error, BALANCE * value, RIPPLE * thermal_energy(study.system.temperature))
@@ -138,10 +139,11 @@ def pressure_difference(study: Study, pressures: Pressures, density: float, targ
 
 
 def is_pressure_balance(study: Study) -> bool:
-    """Whether the integral of the force is a pressure difference per molecule.
+    """Whether the balance of momentum says what the integral of the force is: a pressure difference per molecule.
 
-    Not so for a coupling with drift forces without compensation, or with one of another density than that of AT: the thermodynamic force
-    must balance what is left of the drift force as well. Without compensation the integral is the whole difference of mu_ex.
+    With a free-energy compensation it is that less what the compensation leaves of the drift forces, which the windows measure. Without
+    one the integral is the whole difference of mu_ex. Where AT has another density than the reservoir, nothing is expected of a coupling
+    with drift forces.
     """
     coupling: type[Coupling] = registry.get("couplings", study.coupling.name, "study file: coupling.name")
     return coupling.conserves_momentum or (is_compensated(study) and not has_target(study))
