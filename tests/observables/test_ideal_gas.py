@@ -1,6 +1,7 @@
 """Observables of an ideal gas, where every answer is known."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,11 @@ from synthetic_records import EDGES, SLAB, ideal_gas_positions, ideal_gas_record
 from halocline.config.study import Validation
 from halocline.consistency.check import Check
 from halocline.dynamics.record import Snapshot
+from halocline.molecules.base import build_topology
+from halocline.molecules.ideal import IDEAL
+from halocline.molecules.lj import LJ
+from halocline.molecules.lj_small import LJ_SMALL
+from halocline.molecules.methane_ua import METHANE_UA
 from halocline.molecules.water import WATER
 from halocline.observables.base import Setting
 from halocline.observables.density import Density
@@ -21,7 +27,8 @@ from halocline.observables.number import (
     reservoir_stiffness,
 )
 from halocline.observables.orientation import Orientation
-from halocline.observables.rdf import RadialDistribution, element_pairs
+from halocline.observables.rdf import RadialDistribution
+from halocline.observables.site_pairs import site_pairs
 from halocline.observables.statistics import Estimate
 from halocline.observables.temperature import Temperature
 from halocline.observables.tetrahedral import TetrahedralOrder, tetrahedral_order
@@ -136,8 +143,50 @@ def test_slab_fraction_counts_pairs_in_a_slab_exactly():
 
 
 def test_share_of_pairs_between_molecules_is_exact():
-    pairs = element_pairs(water_topology(10))
+    pairs = site_pairs(water_topology(10))
     assert [pair.share for pair in pairs] == pytest.approx([0.9, 0.9, 0.9])
+
+
+def test_an_ideal_gas_has_no_peak_to_judge_and_says_so(gas, closed):
+    mine, reference = (observe(RadialDistribution, record, interacts=False) for record in (gas, closed))
+    assert mine.result() == []
+    claims = {claim.name: claim for claim in mine.compare(reference)}
+    assert "there is no peak" in claims["first peak of g_OO, height"].unjudged
+    assert claims["integrated difference of g_OO"].unjudged == ""
+
+
+@pytest.mark.parametrize(
+    ("composition", "names"),
+    [
+        ([(LJ, 5)], ["g(lj, lj)"]),
+        ([(LJ, 5), (LJ_SMALL, 4)], ["g(lj, lj)", "g(lj, lj_small)", "g(lj_small, lj_small)"]),
+        ([(IDEAL, 5)], ["g(ideal, ideal)"]),
+        ([(WATER, 5)], ["g_OO", "g_OH", "g_HH"]),
+        ([(METHANE_UA, 1), (WATER, 5)], ["g(water O, water O)", "g(water O, methane_ua)", "g(water O, water H)",
+                                         "g(methane_ua, water H)", "g(water H, water H)"]),
+    ],
+)  # fmt: skip
+def test_sites_are_named_as_the_study_names_them_and_pairs_that_do_not_exist_are_left_out(composition, names):
+    assert [pair.name for pair in site_pairs(build_topology(composition))] == names
+
+
+def test_two_species_of_one_element_have_functions_of_their_own():
+    """Pairs of species that share an element are told apart: one species clusters, the other does not."""
+    twin = replace(LJ, name="twin")
+    topology = build_topology([(LJ, 30), (twin, 30)])
+    rdf = RadialDistribution(Setting(np.diag(EDGES), topology, SLAB, 300.0, 60 / float(np.prod(EDGES)), "full", 40))
+    generator = np.random.default_rng(8)
+    for _ in range(40):
+        positions = generator.uniform(size=(60, 3)) * EDGES
+        directions = generator.normal(size=(15, 3))
+        positions[15:30] = positions[:15] + 3.0 * directions / np.linalg.norm(directions, axis=1)[:, None]
+        rdf.update(Snapshot(0.0, positions, np.zeros(60, np.int8), np.ones(60, dtype=bool), np.diag(EDGES), topology, SLAB))
+    near = np.abs(rdf.radius - 3.0) < 0.1
+    heights = {pair.name: rdf.g(index)[near].mean() for index, pair in enumerate(rdf.pairs)}
+    assert heights["g(lj, lj)"] > 20
+    assert heights["g(lj, twin)"] < 3
+    assert heights["g(twin, twin)"] < 3
+    assert len({pair.key for pair in rdf.pairs}) == 3
 
 
 def test_peak_of_noise_is_not_found_and_difference_of_equals_vanishes(gas, closed):

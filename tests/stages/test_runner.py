@@ -15,7 +15,7 @@ import pytest
 from toy_stages import Build, Label, toy_stages
 
 from halocline.config.load import validate
-from halocline.config.study import Study
+from halocline.config.study import LEARNED, Study
 from halocline.errors import HaloclineError, RunFailure, UserError
 from halocline.files import read_json
 from halocline.stages.run_folder import RunFolder
@@ -242,6 +242,18 @@ def test_the_manifest_tells_versions_seed_machine_level_and_times(tmp_path: Path
     assert manifest["stages"]["label"]["wall_seconds"] >= 0
     assert manifest["machine"]["host"]
     assert manifest["study"]["dynamics"]["timestep"] == "0.5 fs"
+
+
+def test_the_manifest_of_a_classical_study_names_its_force_field_and_nothing_that_learns(tmp_path: Path) -> None:
+    study = Study.model_validate(
+        {"system": {"molecules": {"lj": 600}}, "force_field": {"name": "classical"}, "coupling": {"reservoir": "tracer"}}
+    )
+    Runner(study, tmp_path)._write_study()
+    manifest = read_json(tmp_path / "manifest.json")
+    assert set(manifest["level_of_theory"]) == {"force_field"}
+    assert not {"tblite", "pyscf", "torch"} & set(manifest["versions"])
+    assert {"numpy", "numba"} <= set(manifest["versions"])
+    assert not set(LEARNED) & set(manifest["study"])
 
 
 def test_the_event_log_survives_half_a_line(tmp_path: Path) -> None:
