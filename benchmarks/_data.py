@@ -1,0 +1,186 @@
+"""Published labelled sets that benchmarks train and test on, and one fixed way to cut each.
+
+The sets lie in the folder of the environment variable ``HALOCLINE_DATA``, or in ``../shared/data`` beside this repository; their
+licences do not let them travel with it. Whole trajectories are held back, so that no test frame has a neighbour in time
+in training: in the order of the SHA-256 of their names, those of the test first, then those of validation, until each has its
+share of the frames of a file. A trajectory stays in training where it is the only one left of its kind (such as a concentration), or
+longer than that share.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from halocline.datasets.cleaning import remove_net_force, without_large_forces, without_repeats
+from halocline.datasets.extxyz import read_extxyz
+from halocline.datasets.frame import Frame
+from halocline.errors import UserError
+
+VARIABLE = "HALOCLINE_DATA"
+SHARE = 0.1
+"""Share of the frames that validation and test hold back each."""
+LARGEST_FORCE = 10.0
+"""eV/Å; frames with a larger force component are torn configurations of active learning."""
+
+
+class Parts(NamedTuple):
+    """Frames of a set; ``extra_tests`` are named conditions that training never sees, or named parts of the test frames."""
+
+    train: list[Frame]
+    validation: list[Frame]
+    test: list[Frame]
+    extra_tests: dict[str, list[Frame]]
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """How one set is read and cut.
+
+    Attributes:
+        files: below the data folder.
+        level: level of theory.
+        quantities: labels that every frame must have.
+        block: consecutive frames taken as one trajectory, where the file names none; 0 takes the names of the file.
+        kind: trajectory -> kind of which training must keep one; all trajectories are of one kind by default.
+        apart: name of an extra test -> its frames, chosen from all; training, validation and test see none of them.
+        views: name of an extra test -> which of the test frames belong to it.
+    """
+
+    files: tuple[str, ...]
+    level: dict[str, str]
+    quantities: tuple[str, ...]
+    block: int = 0
+    kind: Callable[[str], str] = lambda trajectory: ""
+    apart: dict[str, Callable[[Sequence[Frame]], list[Frame]]] | None = None
+    views: dict[str, Callable[[Frame], bool]] | None = None
+
+
+def salt(trajectory: str) -> str:
+    """Number of ion pairs in a name such as revPBE0-D3_gen1b_4NaCl_56H2O."""
+    found = re.search(r"(\d+)NaCl", trajectory)
+    return found.group(1) if found else ""
+
+
+def coldest(trajectory: str) -> str:
+    """Marks the lowest temperature, which stays in training: leaving out an extreme is what an extra test is for."""
+    return "coldest" if trajectory == "liquid_213K" else ""
+
+
+def densest(frames: Sequence[Frame]) -> list[Frame]:
+    """The tenth of smallest volume per molecule."""
+    ordered = sorted(frames, key=lambda frame: frame.state.volume / frame.state.topology.n_molecules)
+    return ordered[: round(SHARE * len(frames))]
+
+
+def of_trajectory(name: str) -> Callable[[Sequence[Frame]], list[Frame]]:
+    return lambda frames: [frame for frame in frames if frame.trajectory == name]
+
+
+SETS: dict[str, LabelledSet] = {
+    "nacl_aq_cp2k": LabelledSet(
+        ("nacl_aq_cp2k/train_revpbe0d3.extxyz.gz",),
+        {"engine": "CP2K", "method": "revPBE0-D3", "set": "arXiv:2311.01527"},
+        ("energy", "forces"),
+        kind=salt,
+    ),
+    # Each temperature is one trajectory; cold ones barely relax within it. The hottest is the hard one to leave out: forces are
+    # larger there than anywhere in training.
+    "water_dcr2scan": LabelledSet(
+        ("water_dcr2scan/train_liquid_256mol.extxyz.gz",),
+        {"method": "DC-r2SCAN", "set": "paesanilab/Data_Repository"},
+        ("energy", "forces"),
+        kind=coldest,
+        apart={"348 K": of_trajectory("liquid_348K")},
+    ),
+    "water_scan_wannier": LabelledSet(
+        ("water_scan_wannier/train.extxyz.gz",),
+        {"engine": "VASP", "method": "SCAN", "set": "H2O-DPLR, doi 10.1063/5.0083669"},
+        ("energy", "forces", "stress", "dipole"),
+    ),
+    # Interleaved trajectories: the frame most alike is 2 to 8 places away, so blocks of 20 keep relatives together.
+    "water_bulk_dipole_polarizability": LabelledSet(
+        ("water_bulk_dipole_polarizability/train.extxyz.gz",),
+        {"method": "DFT linear response", "set": "doi 10.1103/PhysRevLett.120.036002, bulk"},
+        ("dipole", "polarizability"),
+        block=20,
+        apart={"densest": densest},
+    ),
+    "water_clusters_ccsd": LabelledSet(
+        ("water_clusters_ccsd/train_monomer.extxyz.gz", "water_clusters_ccsd/train_dimer.extxyz.gz"),
+        {"method": "CCSD/d-aug-cc-pVTZ", "set": "doi 10.1103/PhysRevLett.120.036002, clusters"},
+        ("energy", "dipole", "polarizability"),
+        block=20,
+        views={
+            "monomer": lambda frame: frame.state.topology.n_molecules == 1,
+            "dimer": lambda frame: frame.state.topology.n_molecules == 2,
+        },
+    ),
+}
+
+
+def data_folder() -> Path:
+    """Where the sets lie; it may not exist."""
+    return Path(os.environ.get(VARIABLE) or Path(__file__).resolve().parents[2] / "shared" / "data")
+
+
+def is_present(name: str) -> bool:
+    """Whether all files of a set are on this machine."""
+    return all((data_folder() / file).exists() for file in SETS[name].files)
+
+
+def load(name: str) -> Parts:
+    """Training, validation and test frames of a set, and its extra tests.
+
+    Raises:
+        UserError: an unknown set, or its files are not on this machine.
+    """
+    if name not in SETS:
+        raise UserError(f"there is no set '{name}'", "benchmarks/_data.py", f"Known: {', '.join(SETS)}.")
+    if not is_present(name):
+        remedy = f"Set {VARIABLE} to the folder that holds the published sets."
+        raise UserError(f"the files of '{name}' are missing", str(data_folder()), remedy)
+    chosen = SETS[name]
+    files = read(name)
+    extra = {word: select([frame for frames in files for frame in frames]) for word, select in (chosen.apart or {}).items()}
+    taken = {frame.key for group in extra.values() for frame in group}
+    cut = [split([frame for frame in frames if frame.key not in taken], chosen.kind) for frames in files]
+    train, validation, test = ([frame for parts in cut for frame in parts[place]] for place in range(3))
+    views = {word: [frame for frame in test if belongs(frame)] for word, belongs in (chosen.views or {}).items()}
+    return Parts(train, validation, test, {**extra, **views})
+
+
+def read(name: str) -> list[list[Frame]]:
+    """All usable frames of each file of a set: mean force removed, torn configurations and repeated clusters left out."""
+    chosen = SETS[name]
+    files = []
+    for file in chosen.files:
+        imported = read_extxyz(data_folder() / file, chosen.level, chosen.quantities, block=chosen.block)
+        frames = without_large_forces(without_repeats(imported.frames), LARGEST_FORCE)
+        files.append([remove_net_force(frame) for frame in frames])
+    return files
+
+
+def split(frames: Sequence[Frame], kind: Callable[[str], str], share: float = SHARE) -> Parts:
+    """Whole trajectories for test and validation, where possible ``share`` of the frames each; see the head of this file."""
+    sizes: dict[str, int] = {}
+    for frame in frames:
+        sizes[frame.trajectory] = sizes.get(frame.trajectory, 0) + 1
+    order = sorted(sizes, key=lambda trajectory: hashlib.sha256(trajectory.encode()).hexdigest())
+    held: dict[str, str] = {}
+    for part in ("test", "validation"):
+        for trajectory in order:
+            if sum(sizes[other] for other in held if held[other] == part) >= share * len(frames):
+                break
+            relatives = [other for other in order if other not in held and other != trajectory and kind(other) == kind(trajectory)]
+            if trajectory not in held and relatives and sizes[trajectory] <= share * len(frames):
+                held[trajectory] = part
+    groups: dict[str, list[Frame]] = {"train": [], "validation": [], "test": []}
+    for frame in frames:
+        groups[held.get(frame.trajectory, "train")].append(frame)
+    return Parts(groups["train"], groups["validation"], groups["test"], {})
