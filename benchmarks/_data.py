@@ -4,7 +4,8 @@ The sets lie in the folder of the environment variable ``HALOCLINE_DATA``, or in
 licences do not let them travel with it. Whole trajectories are held back, so that no test frame has a neighbour in time
 in training: in the order of the SHA-256 of their names, those of the test first, then those of validation, until each has its
 share of the frames of a file. A trajectory stays in training where it is the only one left of its kind (such as a concentration), or
-longer than that share.
+longer than one and a half of that share. What counts as one trajectory was judged from the positions: the frames of a file that are
+most alike must fall into one part.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,6 +47,7 @@ class LabelledSet:
         files: below the data folder.
         level: level of theory.
         quantities: labels that every frame must have.
+        family: trajectory of the file -> what is held back together, where several continue one another.
         block: consecutive frames taken as one trajectory, where the file names none; 0 takes the names of the file.
         kind: trajectory -> kind of which training must keep one; all trajectories are of one kind by default.
         apart: name of an extra test -> its frames, chosen from all; training, validation and test see none of them.
@@ -55,6 +57,7 @@ class LabelledSet:
     files: tuple[str, ...]
     level: dict[str, str]
     quantities: tuple[str, ...]
+    family: Callable[[str], str] = lambda trajectory: trajectory
     block: int = 0
     kind: Callable[[str], str] = lambda trajectory: ""
     apart: dict[str, Callable[[Sequence[Frame]], list[Frame]]] | None = None
@@ -62,9 +65,15 @@ class LabelledSet:
 
 
 def salt(trajectory: str) -> str:
-    """Number of ion pairs in a name such as revPBE0-D3_gen1b_4NaCl_56H2O."""
+    """Number of ion pairs in a name such as gen1_4NaCl."""
     found = re.search(r"(\d+)NaCl", trajectory)
     return found.group(1) if found else ""
+
+
+def generation(trajectory: str) -> str:
+    """revPBE0-D3_gen1b_4NaCl_56H2O -> gen1_4NaCl: steps a to e of the first generation continue one another at each concentration."""
+    found = re.search(r"(gen\d+)[a-z]?_(\d+NaCl)", trajectory)
+    return "_".join(found.groups()) if found else trajectory
 
 
 def coldest(trajectory: str) -> str:
@@ -87,6 +96,7 @@ SETS: dict[str, LabelledSet] = {
         ("nacl_aq_cp2k/train_revpbe0d3.extxyz.gz",),
         {"engine": "CP2K", "method": "revPBE0-D3", "set": "arXiv:2311.01527"},
         ("energy", "forces"),
+        family=generation,
         kind=salt,
     ),
     # Each temperature is one trajectory; cold ones barely relax within it. The hottest is the hard one to leave out: forces are
@@ -98,12 +108,13 @@ SETS: dict[str, LabelledSet] = {
         kind=coldest,
         apart={"348 K": of_trajectory("liquid_348K")},
     ),
+    # The folders iter.* descend from one configuration; none of them is alike the trajectories init_* at 300 K that the rule holds back.
     "water_scan_wannier": LabelledSet(
         ("water_scan_wannier/train.extxyz.gz",),
         {"engine": "VASP", "method": "SCAN", "set": "H2O-DPLR, doi 10.1063/5.0083669"},
         ("energy", "forces", "stress", "dipole"),
     ),
-    # Interleaved trajectories: the frame most alike is 2 to 8 places away, so blocks of 20 keep relatives together.
+    # Interleaved trajectories: the frame most alike is 2 to 8 places away, beyond 20 places all are equally unlike.
     "water_bulk_dipole_polarizability": LabelledSet(
         ("water_bulk_dipole_polarizability/train.extxyz.gz",),
         {"method": "DFT linear response", "set": "doi 10.1103/PhysRevLett.120.036002, bulk"},
@@ -162,7 +173,7 @@ def read(name: str) -> list[list[Frame]]:
     for file in chosen.files:
         imported = read_extxyz(data_folder() / file, chosen.level, chosen.quantities, block=chosen.block)
         frames = without_large_forces(without_repeats(imported.frames), LARGEST_FORCE)
-        files.append([remove_net_force(frame) for frame in frames])
+        files.append([replace(remove_net_force(frame), trajectory=chosen.family(frame.trajectory)) for frame in frames])
     return files
 
 
@@ -178,7 +189,7 @@ def split(frames: Sequence[Frame], kind: Callable[[str], str], share: float = SH
             if sum(sizes[other] for other in held if held[other] == part) >= share * len(frames):
                 break
             relatives = [other for other in order if other not in held and other != trajectory and kind(other) == kind(trajectory)]
-            if trajectory not in held and relatives and sizes[trajectory] <= share * len(frames):
+            if trajectory not in held and relatives and sizes[trajectory] <= 1.5 * share * len(frames):
                 held[trajectory] = part
     groups: dict[str, list[Frame]] = {"train": [], "validation": [], "test": []}
     for frame in frames:
