@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from halocline.datasets.cleaning import remove_net_force, without_large_forces, without_repeats
 from halocline.datasets.extxyz import read_extxyz
@@ -47,8 +47,9 @@ class LabelledSet:
         files: below the data folder.
         level: level of theory.
         quantities: labels that every frame must have.
-        family: trajectory of the file -> what is held back together, where several continue one another.
+        family: frame -> the name of what is held back together, where that is not the trajectory of the file.
         block: consecutive frames taken as one trajectory, where the file names none; 0 takes the names of the file.
+        unknown: see :func:`halocline.datasets.extxyz.read_extxyz`.
         kind: trajectory -> kind of which training must keep one; all trajectories are of one kind by default.
         apart: name of an extra test -> its frames, chosen from all; training, validation and test see none of them.
         views: name of an extra test -> which of the test frames belong to it.
@@ -57,8 +58,9 @@ class LabelledSet:
     files: tuple[str, ...]
     level: dict[str, str]
     quantities: tuple[str, ...]
-    family: Callable[[str], str] = lambda trajectory: trajectory
+    family: Callable[[Frame], str] = lambda frame: frame.trajectory
     block: int = 0
+    unknown: Literal["refuse", "fragment"] = "refuse"
     kind: Callable[[str], str] = lambda trajectory: ""
     apart: dict[str, Callable[[Sequence[Frame]], list[Frame]]] | None = None
     views: dict[str, Callable[[Frame], bool]] | None = None
@@ -70,10 +72,15 @@ def salt(trajectory: str) -> str:
     return found.group(1) if found else ""
 
 
-def generation(trajectory: str) -> str:
+def generation(frame: Frame) -> str:
     """revPBE0-D3_gen1b_4NaCl_56H2O -> gen1_4NaCl: steps a to e of the first generation continue one another at each concentration."""
-    found = re.search(r"(gen\d+)[a-z]?_(\d+NaCl)", trajectory)
-    return "_".join(found.groups()) if found else trajectory
+    found = re.search(r"(gen\d+)[a-z]?_(\d+NaCl)", frame.trajectory)
+    return "_".join(found.groups()) if found else frame.trajectory
+
+
+def molecule(frame: Frame) -> str:
+    """The species of a frame of one molecule: all its conformations are held back together."""
+    return frame.state.topology.species[0]
 
 
 def coldest(trajectory: str) -> str:
@@ -132,6 +139,13 @@ SETS: dict[str, LabelledSet] = {
             "dimer": lambda frame: frame.state.topology.n_molecules == 2,
         },
     ),
+    "spice_dipeptides_multipoles": LabelledSet(
+        ("spice_dipeptides_multipoles/train.extxyz.gz",),
+        {"engine": "Psi4", "method": "wB97M-D3(BJ)/def2-TZVPPD", "set": "SPICE, ChengUCB/les_fit"},
+        ("energy", "forces", "charges", "dipole", "quadrupole"),
+        family=molecule,
+        unknown="fragment",
+    ),
 }
 
 
@@ -171,9 +185,9 @@ def read(name: str) -> list[list[Frame]]:
     chosen = SETS[name]
     files = []
     for file in chosen.files:
-        imported = read_extxyz(data_folder() / file, chosen.level, chosen.quantities, block=chosen.block)
+        imported = read_extxyz(data_folder() / file, chosen.level, chosen.quantities, block=chosen.block, unknown=chosen.unknown)
         frames = without_large_forces(without_repeats(imported.frames), LARGEST_FORCE)
-        files.append([replace(remove_net_force(frame), trajectory=chosen.family(frame.trajectory)) for frame in frames])
+        files.append([replace(remove_net_force(frame), trajectory=chosen.family(frame)) for frame in frames])
     return files
 
 
