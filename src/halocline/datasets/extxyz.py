@@ -37,7 +37,8 @@ from halocline.molecules.base import Molecule
 from halocline.state import State
 from halocline.topology import FloatArray, IntArray, Topology
 
-Origin = Literal["coordinates", "centre of mass"]
+Origin = Literal["coordinates", "centre of mass"] | tuple[float, float, float]
+"""Where a file takes multipoles of clusters about; three numbers are a displacement from the centre of mass, Å."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,9 @@ def read_extxyz(
         optional: labels to take besides ``quantities`` from those frames that have them.
         unknown: whether a fragment that is none of the molecules is refused, or made a species of its own by formula and bonds
             (:mod:`halocline.datasets.fragments`); the charges of such species are in ``state.info``.
-        origin: where the file takes multipoles of clusters about. They are moved to the centre of mass, which changes the dipole of
-            ions and the quadrupole of whatever has a dipole. Files written by :func:`write_extxyz` are about the centre of mass.
+        origin: where the file takes multipoles of clusters about: the origin of coordinates, the centre of mass, or a point at this
+            displacement from it, Å. They are moved to the centre of mass, which changes the dipole of ions and the quadrupole of
+            whatever has a dipole. Files written by :func:`write_extxyz` are about the centre of mass and are left alone.
 
     Single numbers and words of a frame that are no labels, such as ``temperature``, are kept in ``state.info``.
 
@@ -189,9 +191,10 @@ def _foreign(atoms: ase.Atoms, labels: Labels, rules: _Rules, where: str) -> tup
     wanted = set(QUANTITIES) if rules.quantities is None else {*rules.quantities, *rules.optional}
     if "quadrupole" not in wanted:
         labels.pop("quadrupole", None)
-    if not state.periodic and rules.origin == "coordinates":
+    if not state.periodic and rules.origin != "centre of mass":
         masses = state.topology.masses
-        labels = move_origin(labels, total, masses @ state.positions / masses.sum())
+        centre = masses @ state.positions / masses.sum()
+        labels = move_origin(labels, total, centre if rules.origin == "coordinates" else -np.array(rules.origin))
     if {"molecular_dipole", "molecular_polarizability"} & wanted:
         labels |= derived_labels(atoms, state, order, charges, where)
     return labels, state

@@ -15,8 +15,8 @@ VALENCE = {1: 1, 5: 3, 6: 4, 7: 5, 8: 6, 9: 7, 14: 4, 15: 5, 16: 6, 17: 7, 35: 7
 """Atomic number -> electrons outside the core, of elements whose pseudopotentials all leave the same."""
 
 
-def move_origin(labels: Labels, charge: float, origin: FloatArray) -> Labels:
-    """Dipole and quadrupole about ``origin`` instead of the origin of coordinates.
+def move_origin(labels: Labels, charge: float, displacement: FloatArray) -> Labels:
+    """Dipole and quadrupole about another origin, displaced by R from the one they are given about.
 
     With r' = r - R, dipole mu = sum q r and quadrupole Q = 1/2 sum q (3 r r - r^2 1)::
 
@@ -26,7 +26,7 @@ def move_origin(labels: Labels, charge: float, origin: FloatArray) -> Labels:
     Args:
         labels: those without a dipole or quadrupole are passed on.
         charge: total charge q, e.
-        origin: R, (3,), Å.
+        displacement: R, (3,), Å.
 
     Raises:
         RunFailure: a quadrupole without the dipole that its shift needs.
@@ -37,11 +37,11 @@ def move_origin(labels: Labels, charge: float, origin: FloatArray) -> Labels:
     if "dipole" not in labels:
         return labels
     dipole, moved = labels["dipole"], dict(labels)
-    moved["dipole"] = dipole - charge * origin
+    moved["dipole"] = dipole - charge * displacement
     if "quadrupole" in labels:
-        crossed = np.outer(dipole, origin)
-        shift = 1.5 * (crossed + crossed.T) - (dipole @ origin) * np.eye(3)
-        moved["quadrupole"] = labels["quadrupole"] - shift + charge * traceless(np.outer(origin, origin))
+        crossed = np.outer(dipole, displacement)
+        shift = 1.5 * (crossed + crossed.T) - (dipole @ displacement) * np.eye(3)
+        moved["quadrupole"] = labels["quadrupole"] - shift + charge * traceless(np.outer(displacement, displacement))
     return moved
 
 
