@@ -57,7 +57,7 @@ class PaiNNStep(NetworkStep):
         result = []
         for message, _ in self._layers():
             matrix = torch.cat([message.filter.weight, message.filter.bias[:, None]], dim=1)
-            result.append((pairs.basis @ matrix.T).view(2, len(pairs.i), -1))
+            result.append((pairs.basis @ matrix.T).view(2, len(pairs.i), len(matrix)))
         return result
 
     def _forces(self, batch: Batch, pairs: _Pairs, filters: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -73,8 +73,8 @@ class PaiNNStep(NetworkStep):
             by_distance, by_unit = torch.autograd.grad(site_energy.sum(), (r, u))
         energy = site_energy.detach().new_zeros(batch.n_frames).index_add(0, batch.frame, site_energy.detach())
         forces = torch.zeros_like(batch.forces)
-        arrays = by_distance.numpy(), by_unit.numpy(), batch.distances.numpy(), batch.units.numpy()
-        kernels.pair_forces(*arrays, pairs.i, pairs.j, forces.numpy())
+        r_array, u_array = batch.distances.numpy(), batch.units.numpy()
+        kernels.pair_forces(by_distance.numpy(), by_unit.numpy(), r_array, u_array, pairs.i, pairs.j, forces.numpy())
         return energy, forces
 
     def _dual_site_energies(self, batch: Batch, pairs: _Pairs, filters: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -137,8 +137,10 @@ class _Messages(torch.autograd.Function):
         filters, phi, v, has_vectors, pairs = ctx.arrays
         phi_out, v_out = np.zeros_like(phi), np.zeros_like(v)
         r_out, u_out = torch.zeros_like(pairs.distances), torch.zeros_like(pairs.units)
-        arrays = filters, pairs.units.numpy(), pairs.i, pairs.j, phi, v, has_vectors, _array(up)
-        kernels.messages_gradient(*arrays, phi_out, v_out, r_out.numpy(), u_out.numpy())
+        units, upward = pairs.units.numpy(), _array(up)
+        kernels.messages_gradient(
+            filters, units, pairs.i, pairs.j, phi, v, has_vectors, upward, phi_out, v_out, r_out.numpy(), u_out.numpy()
+        )
         return r_out, u_out, torch.from_numpy(phi_out), torch.from_numpy(v_out) if has_vectors else None, None, None
 
 
@@ -149,15 +151,16 @@ class _DualMessages(torch.autograd.Function):
     def forward(ctx: Any, phi: Tensor, v: Tensor | None, filters: Tensor, pairs: _Pairs) -> Tensor:
         sent, vectors, table = _array(phi), _vectors(v, phi), _array(filters)
         out = phi.new_zeros(2, phi.shape[1], 4, phi.shape[2] // 3)
-        ctx.arrays = (table, pairs.units.numpy(), pairs.rate, pairs.turn, pairs.i, pairs.j, sent, vectors, v is not None)
-        kernels.messages_dual(*ctx.arrays, out.numpy())
+        units, rate, turn, i, j = pairs.units.numpy(), pairs.rate, pairs.turn, pairs.i, pairs.j
+        ctx.arrays = table, units, rate, turn, i, j, sent, vectors, v is not None
+        kernels.messages_dual(table, units, rate, turn, i, j, sent, vectors, v is not None, out.numpy())
         return out
 
     @staticmethod
     def backward(ctx: Any, up: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        filters, phi, v, has_vectors = ctx.arrays[0], *ctx.arrays[6:]
+        filters, units, rate, turn, i, j, phi, v, has_vectors = ctx.arrays
         phi_out, v_out, filters_out = np.zeros_like(phi), np.zeros_like(v), np.zeros_like(filters)
-        kernels.messages_dual_gradient(*ctx.arrays, _array(up), phi_out, v_out, filters_out)
+        kernels.messages_dual_gradient(filters, units, rate, turn, i, j, phi, v, has_vectors, _array(up), phi_out, v_out, filters_out)
         return torch.from_numpy(phi_out), torch.from_numpy(v_out) if has_vectors else None, torch.from_numpy(filters_out), None
 
 
