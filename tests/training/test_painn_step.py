@@ -8,6 +8,7 @@ from halocline.models.graphs import half_pairs
 from halocline.models.model import Model
 from halocline.models.painn import PaiNN
 from halocline.training.data import Batch, Sites, join, make_batch
+from halocline.training.forces import EnergyWeights, ForceMatching
 from halocline.training.painn_step import PaiNNStep
 from halocline.training.steps import GeneralStep, make_step
 
@@ -110,3 +111,29 @@ def test_a_subclass_of_painn_does_not_take_the_short_cut() -> None:
     assert isinstance(make_step(random_painn(torch.float32), 0.9), PaiNNStep)
     with pytest.raises(TypeError, match="Changed"):
         PaiNNStep(model)
+
+
+def test_energy_weight_of_the_loss_follows_the_progress_of_the_training() -> None:
+    """The gradient is linear in the weight: force part plus weight times energy part."""
+    model, batch = random_painn(torch.float64), random_batch(torch.float64)
+    objective = ForceMatching(model, [batch], [batch], EnergyWeights(0.0, 3.0))
+    constant = ForceMatching(model, [batch], [batch], 3.0)
+
+    def gradient(of: ForceMatching, fraction: float) -> torch.Tensor:
+        of.fraction = fraction
+        model.zero_grad()
+        of.loss([0]).backward()
+        return torch.cat([parameter.grad.flatten() for parameter in model.parameters() if parameter.grad is not None])
+
+    begin, middle, end = (gradient(objective, fraction) for fraction in (0.2, 0.625, 1.0))
+    assert (begin - end).norm() > 1e-3 * end.norm()
+    torch.testing.assert_close(middle, 0.5 * (begin + end), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(end, gradient(constant, 0.2))
+
+
+def test_score_weighs_energies_as_the_final_loss_does() -> None:
+    model, batch = random_painn(torch.float64), random_batch(torch.float64)
+    objective = ForceMatching(model, [batch], [batch], EnergyWeights(0.0, 2.0))
+    sites = 51 / 2
+    assert objective.score({"force": 0.3, "energy": 0.01}) == pytest.approx(np.sqrt(0.09 + 2.0 * sites * 1e-4))
+    assert objective.score({"force": 0.3}) == pytest.approx(0.3)
