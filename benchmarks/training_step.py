@@ -5,9 +5,12 @@ The compiled step against automatic differentiation twice, in one process on one
 
 from __future__ import annotations
 
+# isort: off
+from _common import cpu_seconds, finish, parse_arguments, print_table  # sets thread counts, so before all others
+
+# isort: on
 import numpy as np
 import torch
-from _common import cpu_seconds, finish, parse_arguments, print_table
 from torch import Tensor
 
 from halocline.models.graphs import half_pairs
