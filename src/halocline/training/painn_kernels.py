@@ -1,13 +1,13 @@
-"""Compiled pair loops of PaiNN training: messages, their gradients and their directional derivatives.
+"""Compiled pair loops of PaiNN training: messages, their gradients, and the derivatives of both along a displacement.
 
 Every pair (i, j) appears once; the filters W depend on the distance alone, so that both directions share them, while the
 unit vector u from i to j changes its sign. What site b sends to site a along u is, with m = W phi_b,
 
     ds_a = m_0,      dv_a = v_b m_1 + u m_2.
 
-Symbols: ``filters`` (2, n_pairs, 3 F) W and dW/dr; ``units`` (n_pairs, 3); ``phi`` (n_sites, 3 F) what is sent; ``v``
-(n_sites, 3, F) vector features; ``out`` (n_sites, 4, F) what is received, scalar first, then the vector; ``up`` the same of
-the gradient. Dual arrays carry a leading axis of length 2, the quantity and its derivative along a displacement of all
+Symbols: ``filters`` (2, n_pairs, 3 F) W and dW/dr; ``units`` (n_pairs, 3); ``phi`` (n_sites, 3 F) what is sent; ``x``
+(4, n_sites, F) scalar features and the three components of the vector features; ``out`` the same, what is received; ``up``
+the same, the gradient of the energy with respect to what is received. ``d...`` are derivatives along a displacement of all
 sites; ``rate`` (n_pairs,) and ``turn`` (n_pairs, 3) are dr and du along it. ``has_vectors`` is False in the first layer,
 where all v vanish. Short inner loops over features, with few arrays each, are what the compiler vectorises.
 """
@@ -22,57 +22,49 @@ FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
 
 
 @numba.njit(inline="always")
-def _receive(filters, p, x, y, z, phi, v, a, b, has_vectors, m, out):  # type: ignore[no-untyped-def]
-    """out_a += message of b, whose direction is (x, y, z)."""
+def _receive(filters, p, u, phi, x, a, b, has_vectors, m, out):  # type: ignore[no-untyped-def]
+    """out_a += message of b along the tuple u; ``m`` (3 F,) is room to work in."""
     n = out.shape[2]
     for f in range(3 * n):
         m[f] = filters[0, p, f] * phi[b, f]
     for f in range(n):
-        out[a, 0, f] += m[f]
-    if has_vectors:
-        for f in range(n):
-            out[a, 1, f] += v[b, 0, f] * m[n + f] + x * m[2 * n + f]
-        for f in range(n):
-            out[a, 2, f] += v[b, 1, f] * m[n + f] + y * m[2 * n + f]
-        for f in range(n):
-            out[a, 3, f] += v[b, 2, f] * m[n + f] + z * m[2 * n + f]
-    else:
-        for f in range(n):
-            out[a, 1, f] += x * m[2 * n + f]
-        for f in range(n):
-            out[a, 2, f] += y * m[2 * n + f]
-        for f in range(n):
-            out[a, 3, f] += z * m[2 * n + f]
+        out[0, a, f] += m[f]
+    for d in range(3):
+        if has_vectors:
+            for f in range(n):
+                out[1 + d, a, f] += x[1 + d, b, f] * m[n + f] + u[d] * m[2 * n + f]
+        else:
+            for f in range(n):
+                out[1 + d, a, f] += u[d] * m[2 * n + f]
 
 
 @numba.njit(fastmath=FASTMATH, error_model="numpy", cache=True)
-def messages(filters, units, i, j, phi, v, has_vectors, out):  # type: ignore[no-untyped-def]
+def messages(filters, units, i, j, phi, x, has_vectors, out):  # type: ignore[no-untyped-def]
     """Add the messages of all pairs to ``out``."""
     m = np.empty(phi.shape[1], phi.dtype)
     for p in range(len(i)):
-        x, y, z = units[p, 0], units[p, 1], units[p, 2]
-        _receive(filters, p, x, y, z, phi, v, i[p], j[p], has_vectors, m, out)
-        _receive(filters, p, -x, -y, -z, phi, v, j[p], i[p], has_vectors, m, out)
+        u = (units[p, 0], units[p, 1], units[p, 2])
+        _receive(filters, p, u, phi, x, i[p], j[p], has_vectors, m, out)
+        _receive(filters, p, (-u[0], -u[1], -u[2]), phi, x, j[p], i[p], has_vectors, m, out)
 
 
 @numba.njit(inline="always")
-def _send_back(filters, p, x, y, z, phi, v, a, b, has_vectors, up, q, phi_out, v_out):  # type: ignore[no-untyped-def]
+def _send_back(filters, p, u, phi, x, a, b, has_vectors, up, q, phi_out, x_out):  # type: ignore[no-untyped-def]
     """Gradients of what a received from b: added to those of phi_b and v_b; returned for the distance and the unit vector."""
     n = up.shape[2]
     zero = up.dtype.type(0)
     for f in range(n):
-        q[f] = up[a, 0, f]
+        q[f] = up[0, a, f]
     for f in range(n):
-        q[2 * n + f] = x * up[a, 1, f] + y * up[a, 2, f] + z * up[a, 3, f]
+        q[n + f] = zero
+    for f in range(n):
+        q[2 * n + f] = u[0] * up[1, a, f] + u[1] * up[2, a, f] + u[2] * up[3, a, f]
     if has_vectors:
         for f in range(n):
-            q[n + f] = v[b, 0, f] * up[a, 1, f] + v[b, 1, f] * up[a, 2, f] + v[b, 2, f] * up[a, 3, f]
-        for d in range(3):
+            q[n + f] = x[1, b, f] * up[1, a, f] + x[2, b, f] * up[2, a, f] + x[3, b, f] * up[3, a, f]
+        for d in range(1, 4):
             for f in range(n):
-                v_out[b, d, f] += filters[0, p, n + f] * phi[b, n + f] * up[a, 1 + d, f]
-    else:
-        for f in range(n):
-            q[n + f] = zero
+                x_out[d, b, f] += filters[0, p, n + f] * phi[b, n + f] * up[d, a, f]
     slope = zero
     for f in range(3 * n):
         phi_out[b, f] += filters[0, p, f] * q[f]
@@ -81,20 +73,21 @@ def _send_back(filters, p, x, y, z, phi, v, a, b, has_vectors, up, q, phi_out, v
     gx, gy, gz = zero, zero, zero
     for f in range(n):
         m = filters[0, p, 2 * n + f] * phi[b, 2 * n + f]
-        gx += m * up[a, 1, f]
-        gy += m * up[a, 2, f]
-        gz += m * up[a, 3, f]
+        gx += m * up[1, a, f]
+        gy += m * up[2, a, f]
+        gz += m * up[3, a, f]
     return slope, gx, gy, gz
 
 
 @numba.njit(fastmath=FASTMATH, error_model="numpy", cache=True)
-def messages_gradient(filters, units, i, j, phi, v, has_vectors, up, phi_out, v_out, r_out, u_out):  # type: ignore[no-untyped-def]
+def messages_gradient(filters, units, i, j, phi, x, has_vectors, up, phi_out, x_out, r_out, u_out):  # type: ignore[no-untyped-def]
     """Gradients of ``up . messages``: added to those of phi and v, and of distances (n_pairs,) and unit vectors (n_pairs, 3)."""
     q = np.empty(phi.shape[1], phi.dtype)
     for p in range(len(i)):
-        x, y, z = units[p, 0], units[p, 1], units[p, 2]
-        r1, x1, y1, z1 = _send_back(filters, p, x, y, z, phi, v, i[p], j[p], has_vectors, up, q, phi_out, v_out)
-        r2, x2, y2, z2 = _send_back(filters, p, -x, -y, -z, phi, v, j[p], i[p], has_vectors, up, q, phi_out, v_out)
+        u = (units[p, 0], units[p, 1], units[p, 2])
+        r1, x1, y1, z1 = _send_back(filters, p, u, phi, x, i[p], j[p], has_vectors, up, q, phi_out, x_out)
+        u = (-u[0], -u[1], -u[2])
+        r2, x2, y2, z2 = _send_back(filters, p, u, phi, x, j[p], i[p], has_vectors, up, q, phi_out, x_out)
         r_out[p] += r1 + r2
         u_out[p, 0] += x1 - x2
         u_out[p, 1] += y1 - y2
@@ -102,91 +95,102 @@ def messages_gradient(filters, units, i, j, phi, v, has_vectors, up, phi_out, v_
 
 
 @numba.njit(inline="always")
-def _receive_dual(filters, p, rate, u, du, phi, v, a, b, has_vectors, m, out):  # type: ignore[no-untyped-def]
-    """Message of b to a and its derivative; ``u`` and ``du`` are tuples, ``m`` (2, 3 F) is room to work in."""
-    n = out.shape[3]
+def _receive_rate(filters, p, rate, u, du, phi, dphi, x, dx, a, b, has_vectors, m, out):  # type: ignore[no-untyped-def]
+    """out_a += derivative of the message of b; ``m`` (2, 3 F) is room for it and its derivative."""
+    n = out.shape[2]
     for f in range(3 * n):
-        m[0, f] = filters[0, p, f] * phi[0, b, f]
+        m[0, f] = filters[0, p, f] * phi[b, f]
     for f in range(3 * n):
-        m[1, f] = filters[0, p, f] * phi[1, b, f] + rate * filters[1, p, f] * phi[0, b, f]
+        m[1, f] = filters[0, p, f] * dphi[b, f] + rate * filters[1, p, f] * phi[b, f]
     for f in range(n):
-        out[0, a, 0, f] += m[0, f]
-    for f in range(n):
-        out[1, a, 0, f] += m[1, f]
+        out[0, a, f] += m[1, f]
     for d in range(3):
+        for f in range(n):
+            out[1 + d, a, f] += du[d] * m[0, 2 * n + f] + u[d] * m[1, 2 * n + f]
         if has_vectors:
             for f in range(n):
-                out[0, a, 1 + d, f] += v[0, b, d, f] * m[0, n + f] + u[d] * m[0, 2 * n + f]
-            for f in range(n):
-                out[1, a, 1 + d, f] += v[1, b, d, f] * m[0, n + f] + v[0, b, d, f] * m[1, n + f]
-            for f in range(n):
-                out[1, a, 1 + d, f] += du[d] * m[0, 2 * n + f] + u[d] * m[1, 2 * n + f]
-        else:
-            for f in range(n):
-                out[0, a, 1 + d, f] += u[d] * m[0, 2 * n + f]
-            for f in range(n):
-                out[1, a, 1 + d, f] += du[d] * m[0, 2 * n + f] + u[d] * m[1, 2 * n + f]
+                out[1 + d, a, f] += dx[1 + d, b, f] * m[0, n + f] + x[1 + d, b, f] * m[1, n + f]
 
 
 @numba.njit(fastmath=FASTMATH, error_model="numpy", cache=True)
-def messages_dual(filters, units, rate, turn, i, j, phi, v, has_vectors, out):  # type: ignore[no-untyped-def]
-    """Add the messages of all pairs and their directional derivatives to ``out``; phi, v and out are dual."""
-    m = np.empty((2, phi.shape[2]), phi.dtype)
+def messages_rate(filters, units, rate, turn, i, j, phi, dphi, x, dx, has_vectors, out):  # type: ignore[no-untyped-def]
+    """Add the derivatives of the messages of all pairs to ``out``."""
+    m = np.empty((2, phi.shape[1]), phi.dtype)
     for p in range(len(i)):
         u, du = (units[p, 0], units[p, 1], units[p, 2]), (turn[p, 0], turn[p, 1], turn[p, 2])
-        _receive_dual(filters, p, rate[p], u, du, phi, v, i[p], j[p], has_vectors, m, out)
+        _receive_rate(filters, p, rate[p], u, du, phi, dphi, x, dx, i[p], j[p], has_vectors, m, out)
         u, du = (-u[0], -u[1], -u[2]), (-du[0], -du[1], -du[2])
-        _receive_dual(filters, p, rate[p], u, du, phi, v, j[p], i[p], has_vectors, m, out)
+        _receive_rate(filters, p, rate[p], u, du, phi, dphi, x, dx, j[p], i[p], has_vectors, m, out)
 
 
 @numba.njit(inline="always")
-def _send_back_dual(filters, p, rate, u, du, phi, v, a, b, has_vectors, up, q, phi_out, v_out, filters_out):  # type: ignore[no-untyped-def]
-    """Gradients of what a received from b, added to those of phi_b, v_b and the filters; ``q`` (2, 3 F) is room to work in."""
-    n = up.shape[3]
+def _gradients_received(u, du, x, dx, a, b, has_vectors, up, dup, q):  # type: ignore[no-untyped-def]
+    """q (2, 3 F) <- gradient of the energy by the message m of b to a, and its derivative."""
+    n = up.shape[2]
     for f in range(n):
-        q[0, f] = up[0, a, 0, f]
+        q[0, f] = up[0, a, f]
     for f in range(n):
-        q[1, f] = up[1, a, 0, f]
+        q[1, f] = dup[0, a, f]
     for f in range(n):
-        q[0, 2 * n + f] = u[0] * up[0, a, 1, f] + u[1] * up[0, a, 2, f] + u[2] * up[0, a, 3, f]
+        q[0, 2 * n + f] = u[0] * up[1, a, f] + u[1] * up[2, a, f] + u[2] * up[3, a, f]
     for f in range(n):
-        q[0, 2 * n + f] += du[0] * up[1, a, 1, f] + du[1] * up[1, a, 2, f] + du[2] * up[1, a, 3, f]
+        q[1, 2 * n + f] = du[0] * up[1, a, f] + du[1] * up[2, a, f] + du[2] * up[3, a, f]
     for f in range(n):
-        q[1, 2 * n + f] = u[0] * up[1, a, 1, f] + u[1] * up[1, a, 2, f] + u[2] * up[1, a, 3, f]
+        q[1, 2 * n + f] += u[0] * dup[1, a, f] + u[1] * dup[2, a, f] + u[2] * dup[3, a, f]
     for f in range(n, 2 * n):
-        q[0, f], q[1, f] = 0, 0
+        q[0, f] = 0
+    for f in range(n, 2 * n):
+        q[1, f] = 0
     if has_vectors:
-        for d in range(3):
+        for d in range(1, 4):
             for f in range(n):
-                q[0, n + f] += v[0, b, d, f] * up[0, a, 1 + d, f] + v[1, b, d, f] * up[1, a, 1 + d, f]
+                q[0, n + f] += x[d, b, f] * up[d, a, f]
             for f in range(n):
-                q[1, n + f] += v[0, b, d, f] * up[1, a, 1 + d, f]
+                q[1, n + f] += dx[d, b, f] * up[d, a, f] + x[d, b, f] * dup[d, a, f]
+
+
+@numba.njit(inline="always")
+def _send_back_rate(filters, p, rate, phi, dphi, a, b, has_vectors, up, dup, q, m, dphi_out, dx_out):  # type: ignore[no-untyped-def]
+    """Derivatives of the gradients of what a received from b, added to those of phi_b and v_b."""
+    n = up.shape[2]
+    for f in range(3 * n):
+        dphi_out[b, f] += filters[0, p, f] * q[1, f] + rate * filters[1, p, f] * q[0, f]
+    if has_vectors:
+        for f in range(n):
+            m[0, f] = filters[0, p, n + f] * phi[b, n + f]
+        for f in range(n):
+            m[1, f] = filters[0, p, n + f] * dphi[b, n + f] + rate * filters[1, p, n + f] * phi[b, n + f]
+        for d in range(1, 4):
             for f in range(n):
-                m0 = filters[0, p, n + f] * phi[0, b, n + f]
-                v_out[1, b, d, f] += m0 * up[1, a, 1 + d, f]
-            for f in range(n):
-                m0 = filters[0, p, n + f] * phi[0, b, n + f]
-                m1 = filters[0, p, n + f] * phi[1, b, n + f] + rate * filters[1, p, n + f] * phi[0, b, n + f]
-                v_out[0, b, d, f] += m0 * up[0, a, 1 + d, f] + m1 * up[1, a, 1 + d, f]
-    for f in range(3 * n):
-        phi_out[0, b, f] += filters[0, p, f] * q[0, f] + rate * filters[1, p, f] * q[1, f]
-    for f in range(3 * n):
-        phi_out[1, b, f] += filters[0, p, f] * q[1, f]
-    for f in range(3 * n):
-        filters_out[0, p, f] += phi[0, b, f] * q[0, f] + phi[1, b, f] * q[1, f]
-    for f in range(3 * n):
-        filters_out[1, p, f] += rate * phi[0, b, f] * q[1, f]
+                dx_out[d, b, f] += m[0, f] * dup[d, a, f] + m[1, f] * up[d, a, f]
 
 
 @numba.njit(fastmath=FASTMATH, error_model="numpy", cache=True)
-def messages_dual_gradient(filters, units, rate, turn, i, j, phi, v, has_vectors, up, phi_out, v_out, filters_out):  # type: ignore[no-untyped-def]
-    """Gradients of ``up . messages_dual`` with respect to phi, v and filters, added to the last three arrays."""
-    q = np.empty((2, phi.shape[2]), phi.dtype)
+def messages_gradient_rate(  # type: ignore[no-untyped-def]
+    filters, units, rate, turn, i, j, phi, dphi, x, dx, has_vectors, up, dup, dphi_out, dx_out, filters_out
+):
+    """Derivatives of the gradients of :func:`messages_gradient`: added for phi and v; written for the filters.
+
+    ``filters_out`` (2, n_pairs, 3 F) is the derivative of the gradient with respect to W, and that with respect to dW/dr.
+    """
+    width = phi.shape[1]
+    q, m = np.empty((2, width), phi.dtype), np.empty((2, width), phi.dtype)
     for p in range(len(i)):
+        a, b, dr = i[p], j[p], rate[p]
         u, du = (units[p, 0], units[p, 1], units[p, 2]), (turn[p, 0], turn[p, 1], turn[p, 2])
-        _send_back_dual(filters, p, rate[p], u, du, phi, v, i[p], j[p], has_vectors, up, q, phi_out, v_out, filters_out)
+        _gradients_received(u, du, x, dx, a, b, has_vectors, up, dup, q)
+        _send_back_rate(filters, p, dr, phi, dphi, a, b, has_vectors, up, dup, q, m, dphi_out, dx_out)
+        for f in range(width):
+            filters_out[0, p, f] = phi[b, f] * q[1, f] + dphi[b, f] * q[0, f]
+        for f in range(width):
+            filters_out[1, p, f] = dr * phi[b, f] * q[0, f]
         u, du = (-u[0], -u[1], -u[2]), (-du[0], -du[1], -du[2])
-        _send_back_dual(filters, p, rate[p], u, du, phi, v, j[p], i[p], has_vectors, up, q, phi_out, v_out, filters_out)
+        _gradients_received(u, du, x, dx, b, a, has_vectors, up, dup, q)
+        _send_back_rate(filters, p, dr, phi, dphi, b, a, has_vectors, up, dup, q, m, dphi_out, dx_out)
+        for f in range(width):
+            filters_out[0, p, f] += phi[a, f] * q[1, f] + dphi[a, f] * q[0, f]
+        for f in range(width):
+            filters_out[1, p, f] += dr * phi[a, f] * q[0, f]
 
 
 @numba.njit(fastmath=FASTMATH, error_model="numpy", cache=True)

@@ -1,26 +1,23 @@
-"""Energies, forces and the gradient of their loss for PaiNN: compiled messages over half the pairs, no second derivatives.
+"""Energies, forces and the gradient of their loss for PaiNN: compiled, exact, and without second derivatives of everything.
 
-The loss gradient is that of ``e . E - c . dE/dx`` (see :mod:`halocline.training.steps`). The second term is minus the
-derivative of the energy along the displacement c of all sites, so the network is evaluated once more on dual numbers
-(values and their derivatives along c) and differentiated once with respect to its parameters. Both are exact.
-
-The filters of a layer are linear in the radial basis: one matrix product gives them, and their derivatives, for all pairs.
+The loss gradient is that of ``e . E - c . dE/dx`` (see :mod:`halocline.training.steps`). Energies and forces take one pass
+forward and one back. Then both passes are differentiated along the displacement c of all sites, which gives the derivative
+of the parameter gradient of the energy along c, and with it everything. Each pass uses what the ones before have computed.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from halocline.models.model import Model
 from halocline.models.painn import Message, PaiNN, Update
-from halocline.training import painn_kernels as kernels
 from halocline.training.data import Batch
-from halocline.training.steps import LossSlopes, NetworkStep, _dual_mlp
+from halocline.training.painn_blocks import Dense, Gradients, MessageBlock, Pairs, UpdateBlock
+from halocline.training.steps import LossSlopes, NetworkStep
 
 
 class PaiNNStep(NetworkStep):
@@ -40,169 +37,83 @@ class PaiNNStep(NetworkStep):
         self.painn = self.representation
 
     def energy_and_forces(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        pairs = _Pairs(batch, self.painn)
         with torch.no_grad():
-            return self._forces(batch, pairs, self._filters(pairs))
+            passes = _Passes(self, batch)
+            return passes.energies(), passes.forces()
 
     def surrogate(self, batch: Batch, slopes: LossSlopes) -> Tensor:
-        pairs = _Pairs(batch, self.painn)
-        filters = self._filters(pairs)
-        energy_weights, direction = slopes(*self._forces(batch, pairs, [item.detach() for item in filters]))
-        pairs.move_along(direction)
-        energy, rate = self._dual_site_energies(batch, pairs, filters)
-        return (energy_weights[batch.frame] * energy - rate).sum()
-
-    def _filters(self, pairs: _Pairs) -> list[Tensor]:
-        """For each layer (2, n_pairs, 3 features): filters with the cut-off in them, and their derivatives."""
-        result = []
-        for message, _ in self._layers():
-            matrix = torch.cat([message.filter.weight, message.filter.bias[:, None]], dim=1)
-            result.append((pairs.basis @ matrix.T).view(2, len(pairs.i), len(matrix)))
-        return result
-
-    def _forces(self, batch: Batch, pairs: _Pairs, filters: list[Tensor]) -> tuple[Tensor, Tensor]:
-        s = self.painn.embedding.weight.detach()[batch.type_index]
-        with torch.enable_grad():
-            r, u = pairs.distances.detach().requires_grad_(True), pairs.units.detach().requires_grad_(True)
-            v: Tensor | None = None
-            for (message, update), item in zip(self._layers(), filters):
-                received = _Messages.apply(r, u, message.sender(s), v, item, pairs)
-                s, v = s + received[:, 0], received[:, 1:] if v is None else v + received[:, 1:]
-                s, v = update(s, v)
-            site_energy = self.head.scale * self.head.net(s)[:, 0]
-            by_distance, by_unit = torch.autograd.grad(site_energy.sum(), (r, u))
-        energy = site_energy.detach().new_zeros(batch.n_frames).index_add(0, batch.frame, site_energy.detach())
-        forces = torch.zeros_like(batch.forces)
-        r_array, u_array = batch.distances.numpy(), batch.units.numpy()
-        kernels.pair_forces(by_distance.numpy(), by_unit.numpy(), r_array, u_array, pairs.i, pairs.j, forces.numpy())
-        return energy, forces
-
-    def _dual_site_energies(self, batch: Batch, pairs: _Pairs, filters: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Site energies and their derivatives along the displacement."""
-        start = self.painn.embedding(batch.type_index)
-        s = torch.stack([start, torch.zeros_like(start)])
-        v: Tensor | None = None
-        for (message, update), item in zip(self._layers(), filters):
-            received = _DualMessages.apply(_dual_layers(message.sender, s), v, item, pairs)
-            s, v = s + received[:, :, 0], received[:, :, 1:] if v is None else v + received[:, :, 1:]
-            s, v = _dual_update(update, s, v)
-        output = self.head.scale * _dual_mlp(self.head.net, s.transpose(0, 1))[:, :, 0]
-        return output[:, 0], output[:, 1]
-
-    def _layers(self) -> list[tuple[Message, Update]]:
-        return list(zip(self.painn.messages, self.painn.updates))  # type: ignore[arg-type]
+        parameters = [*self.painn.parameters(), *self.head.parameters()]
+        with torch.no_grad():
+            passes = _Passes(self, batch)
+            energy, forces = passes.energies(), passes.forces()
+            energy_weights, direction = slopes(energy, forces)
+            found = passes.gradients(energy_weights, direction)
+            value = (energy_weights * energy).sum() + (direction * forces).sum()
+        return _Known.apply(value, [found[parameter] for parameter in parameters], *parameters)
 
 
-class _Pairs:
-    """Geometry of the pairs of one batch and the radial basis with its derivatives, constant within a step."""
+class _Passes:
+    """The passes over one batch, in the order of the methods."""
 
-    def __init__(self, batch: Batch, painn: PaiNN) -> None:
-        self.i, self.j, self.distances, self.units = batch.i.numpy(), batch.j.numpy(), batch.distances, batch.units
-        self.basis = _radial(painn, batch.distances)
-        self.rate: np.ndarray | None = None
-        self.turn: np.ndarray | None = None
+    def __init__(self, step: PaiNNStep, batch: Batch) -> None:
+        self.batch, self.embedding, self.scale = batch, step.painn.embedding, step.head.scale
+        self.pairs = Pairs(batch, step.painn)
+        self.blocks: list[MessageBlock | UpdateBlock] = []
+        for number, (message, update) in enumerate(zip(step.painn.messages, step.painn.updates)):
+            assert isinstance(message, Message)
+            assert isinstance(update, Update)
+            self.blocks += [MessageBlock(message, self.pairs, number == 0), UpdateBlock(update)]
+        self.head = Dense(step.head.net)
 
-    def move_along(self, direction: Tensor) -> None:
-        """Derivatives of distances and unit vectors along a displacement (n_sites, 3) of all sites."""
-        r, u = self.distances.numpy(), self.units.numpy()
-        self.rate, self.turn = np.empty_like(r), np.empty_like(u)
-        kernels.pair_rates(np.ascontiguousarray(direction.numpy(), r.dtype), r, u, self.i, self.j, self.rate, self.turn)
+    def energies(self) -> Tensor:
+        """(n_frames,) eV."""
+        start = self.embedding.weight[self.batch.type_index]
+        x = torch.zeros((4, *start.shape), dtype=start.dtype)
+        x[0] = start
+        for block in self.blocks:
+            x = block.forward(x)
+        site_energy = self.scale * self.head.forward(x[0])[:, 0]
+        return site_energy.new_zeros(self.batch.n_frames).index_add(0, self.batch.frame, site_energy)
+
+    def forces(self) -> Tensor:
+        """(n_sites, 3) eV/Å."""
+        n = len(self.batch.type_index)
+        by_scalars = self.head.backward(self.scale.expand(n, 1))
+        up = torch.zeros((4, *by_scalars.shape), dtype=by_scalars.dtype)
+        up[0] = by_scalars
+        for block in reversed(self.blocks):
+            up = block.backward(up)
+        return self.pairs.forces(n)
+
+    def gradients(self, energy_weights: Tensor, direction: Tensor) -> Gradients:
+        """Of ``energy_weights . E + direction . F`` by parameter.
+
+        With site energies weighted by 1 - t e_f at the displacement t c, this is minus the derivative by t of the gradient of their sum.
+        """
+        self.pairs.move_along(direction)
+        dx = torch.zeros_like(self.blocks[0].x)
+        for block in self.blocks:
+            dx = block.forward_rate(dx)
+        self.head.forward_rate(dx[0])
+        found: Gradients = {}
+        weights = -self.scale * energy_weights.to(dx.dtype)[self.batch.frame]
+        dup = torch.zeros_like(dx)
+        dup[0] = self.head.backward_rate(weights[:, None], found)
+        for block in reversed(self.blocks):
+            dup = block.backward_rate(dup, found)
+        by_type = torch.zeros_like(self.embedding.weight).index_add(0, self.batch.type_index, dup[0])
+        found[self.embedding.weight] = by_type
+        return {parameter: -value for parameter, value in found.items()}
 
 
-def _radial(painn: PaiNN, r: Tensor) -> Tensor:
-    """(2 n_pairs, radial + 1): basis times cut-off, then the cut-off itself; below them the derivatives."""
-    basis, cutoff = painn.basis, painn.cutoff
-    inverse, phase = 1 / r[:, None], basis.wave * r[:, None]
-    value = math.sqrt(2.0 / cutoff) * torch.sin(phase) * inverse
-    slope = (math.sqrt(2.0 / cutoff) * basis.wave * torch.cos(phase) - value) * inverse
-    x = (r[:, None] / cutoff).clamp(max=1.0)
-    window, window_slope = 1 - x**3 * (10 - 15 * x + 6 * x**2), -30 * x**2 * (1 - x) ** 2 / cutoff
-    upper = torch.cat([value * window, window], dim=1)
-    return torch.cat([upper, torch.cat([slope * window + value * window_slope, window_slope], dim=1)])
-
-
-class _Messages(torch.autograd.Function):
-    """Messages, differentiable with respect to distances, unit vectors and features, not the filters."""
+class _Known(torch.autograd.Function):
+    """A value whose gradient by the parameters is known already."""
 
     @staticmethod
-    def forward(ctx: Any, r: Tensor, u: Tensor, phi: Tensor, v: Tensor | None, filters: Tensor, pairs: _Pairs) -> Tensor:
-        sent, vectors = _array(phi), _vectors(v, phi)
-        out = phi.new_zeros(len(phi), 4, phi.shape[1] // 3)
-        ctx.arrays = filters.numpy(), sent, vectors, v is not None, pairs
-        kernels.messages(filters.numpy(), pairs.units.numpy(), pairs.i, pairs.j, sent, vectors, v is not None, out.numpy())
-        return out
+    def forward(ctx: Any, value: Tensor, gradients: Sequence[Tensor], *parameters: nn.Parameter) -> Tensor:
+        ctx.gradients = gradients
+        return value.clone()
 
     @staticmethod
     def backward(ctx: Any, up: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        filters, phi, v, has_vectors, pairs = ctx.arrays
-        phi_out, v_out = np.zeros_like(phi), np.zeros_like(v)
-        r_out, u_out = torch.zeros_like(pairs.distances), torch.zeros_like(pairs.units)
-        units, upward = pairs.units.numpy(), _array(up)
-        kernels.messages_gradient(
-            filters, units, pairs.i, pairs.j, phi, v, has_vectors, upward, phi_out, v_out, r_out.numpy(), u_out.numpy()
-        )
-        return r_out, u_out, torch.from_numpy(phi_out), torch.from_numpy(v_out) if has_vectors else None, None, None
-
-
-class _DualMessages(torch.autograd.Function):
-    """Messages with their directional derivatives, differentiable with respect to features and filters."""
-
-    @staticmethod
-    def forward(ctx: Any, phi: Tensor, v: Tensor | None, filters: Tensor, pairs: _Pairs) -> Tensor:
-        sent, vectors, table = _array(phi), _vectors(v, phi), _array(filters)
-        out = phi.new_zeros(2, phi.shape[1], 4, phi.shape[2] // 3)
-        units, rate, turn, i, j = pairs.units.numpy(), pairs.rate, pairs.turn, pairs.i, pairs.j
-        ctx.arrays = table, units, rate, turn, i, j, sent, vectors, v is not None
-        kernels.messages_dual(table, units, rate, turn, i, j, sent, vectors, v is not None, out.numpy())
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, up: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        filters, units, rate, turn, i, j, phi, v, has_vectors = ctx.arrays
-        phi_out, v_out, filters_out = np.zeros_like(phi), np.zeros_like(v), np.zeros_like(filters)
-        kernels.messages_dual_gradient(filters, units, rate, turn, i, j, phi, v, has_vectors, _array(up), phi_out, v_out, filters_out)
-        return torch.from_numpy(phi_out), torch.from_numpy(v_out) if has_vectors else None, torch.from_numpy(filters_out), None
-
-
-def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().contiguous().numpy()
-
-
-def _vectors(v: Tensor | None, phi: Tensor) -> np.ndarray:
-    """Vector features as an array; an empty one in the first layer."""
-    return _array(phi.new_zeros((*phi.shape[:-1], 0, 0)) if v is None else v)
-
-
-def _dual_linear(layer: nn.Linear, x: Tensor) -> Tensor:
-    """A linear layer on dual numbers (2, ..., n_in); the bias has no derivative."""
-    value = nn.functional.linear(x, layer.weight)
-    if layer.bias is None:
-        return value
-    return torch.stack([value[0] + layer.bias, value[1]])
-
-
-def _dual_layers(layers: nn.Module, x: Tensor) -> Tensor:
-    """Linear layers with SiLU between them on dual numbers (2, n, n_in)."""
-    assert isinstance(layers, nn.Sequential)
-    for layer in layers:
-        if isinstance(layer, nn.Linear):
-            x = _dual_linear(layer, x)
-        elif isinstance(layer, nn.SiLU):
-            sigma = torch.sigmoid(x[0])
-            x = torch.stack([x[0] * sigma, x[1] * (sigma * (1 + x[0] * (1 - sigma)))])
-        else:
-            raise TypeError(f"no derivative known of {type(layer).__name__}")
-    return x
-
-
-def _dual_update(update: Update, s: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """:class:`halocline.models.painn.Update` on dual numbers (2, n, F) and (2, n, 3, F)."""
-    u, w = _dual_linear(update.mix, v).chunk(2, dim=3)
-    norm = torch.sqrt((w[0] ** 2).sum(dim=1) + 1e-8)
-    norms = torch.stack([norm, (w[0] * w[1]).sum(dim=1) / norm])
-    a_vector, a_product, a_scalar = _dual_layers(update.gate, torch.cat([s, norms], dim=2)).chunk(3, dim=2)
-    product = torch.stack([(u[0] * w[0]).sum(dim=1), (u[0] * w[1] + u[1] * w[0]).sum(dim=1)])
-    mixed = torch.stack([a_product[0] * product[0], a_product[0] * product[1] + a_product[1] * product[0]])
-    gate = a_vector[:, :, None, :]
-    turned = torch.stack([u[0] * gate[0], u[0] * gate[1] + u[1] * gate[0]])
-    return s + a_scalar + mixed, v + turned
+        return (None, None, *(up * gradient for gradient in ctx.gradients))
