@@ -25,7 +25,7 @@ from halocline.training import painn_kernels as kernels
 from halocline.training import painn_site_kernels as site_kernels
 from halocline.training.data import Batch
 
-Gradients = dict[nn.Parameter, Tensor]
+Gradients = dict[Tensor, Tensor]
 
 
 class Pairs:
