@@ -70,12 +70,13 @@ def stages_with_report() -> dict[str, Stage]:
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder with the examples in it; stages take no time, everything around them is real."""
+    """A folder with the examples and a model in it; stages take no time, everything around them is real."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "examples").mkdir()
     for example in (ROOT / "examples").iterdir():
         (tmp_path / "examples" / example.name).mkdir()
         (tmp_path / "examples" / example.name / "study.yaml").write_text((example / "study.yaml").read_text())
+    (tmp_path / "water.safetensors").write_bytes((ROOT / "tests" / "models" / "files" / "format-1-painn.safetensors").read_bytes())
     monkeypatch.setattr(runner, "load_stages", stages_with_report)
     monkeypatch.setattr(evaluate, "evaluate_run", lambda study, folder, output: None)
     return tmp_path
@@ -108,8 +109,9 @@ def test_commands_of_a_page_run_in_order(page: Path, desk: Path) -> None:
 
 @pytest.mark.parametrize("block", [block for block in ALL if block.language == "python"], ids=str)
 def test_python_runs(block: Block, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if "import parsl" in block.text:
-        pytest.importorskip("parsl")
+    for words, optional in (("import parsl", "parsl"), ("from openmmml ", "openmmml"), ("export.metatomic ", "metatomic")):
+        if words in block.text:
+            pytest.importorskip(optional)
     plugin = PLUGIN.search(block.before)
     if plugin is None:
         exec(compile(block.text, str(block), "exec"), {"__name__": "__main__"})

@@ -98,29 +98,29 @@ def test_compensated_forces_are_the_gradient_of_the_compensated_energy():
 def growing(update: int = 40, friction: float = 0.005) -> tuple[Simulation, CompensationHook]:
     state = fluid()
     state = State(state.positions, state.cell, state.topology, maxwell_boltzmann(state.topology.masses, 150.0, np.random.default_rng(3)))
-    table = FreeEnergyCompensation(("argon",))
-    hook = CompensationHook(table, 10, update, n_bins=8)
+    table = FreeEnergyCompensation(("argon",), np.linspace(0.0, 1.0, 9))
+    hook = CompensationHook(table, 10, update)
     thermostat = Thermostat(4.0, 150.0, (friction,) * 3)
     return Simulation(state, compensated(table), geometry("slab", state), thermostat, seed=5, hooks=[hook]), hook
 
 
-def test_slope_becomes_the_mean_difference_in_the_layer():
+def test_what_the_table_takes_back_is_the_momentum_of_the_drift_forces_between_two_knots():
     run, hook = growing(update=40)
-    samples: list[tuple[float, float]] = []
+    samples: list[tuple[float, float, float]] = []
     for step in range(10, 50, 10):
         run.run(step if step < 40 else 39)
         if step == 40:
             run.step()
-        weight, sites = run.membership.weight, run.evaluation.sites
-        samples += [(float(w), float(v)) for w, v in zip(weight, sites) if 0 < w < 1]
+        weight, sites, gradient = run.membership.weight, run.evaluation.sites, run.membership.weight_gradient
+        samples += [(w, abs(g), v) for w, g, v in zip(weight.tolist(), gradient[:, 0].tolist(), sites.tolist()) if 0 < w < 1]
     hook(run)
-    for index, centre in enumerate(hook.centres):
-        values = [v for w, v in samples if abs(w - centre) <= 0.5 / 8]
-        assert hook.windows[0, index] == (1 if values else 0)
-        if values:
-            assert hook.means[0, index] == pytest.approx(np.mean(values), abs=1e-12)
-    known = hook.windows[0] > 0
-    np.testing.assert_allclose(run.coupling.table.slopes[0], np.interp(run.coupling.table.knots, hook.centres[known], hook.means[0][known]))
+    table = run.coupling.table
+    for index, (low, high) in enumerate(zip(table.knots[:-1], table.knots[1:])):
+        chosen = [(g, v) for w, g, v in samples if low <= w < high]
+        assert hook.windows[0, index] == (1 if chosen else 0)
+        if chosen:
+            drift, steepness = sum(g * v for g, v in chosen), sum(g for g, _ in chosen)
+            assert (table.values[0, index + 1] - table.values[0, index]) / (high - low) * steepness == pytest.approx(drift, abs=1e-12)
 
 
 def test_new_tables_are_external_work_and_the_books_close():

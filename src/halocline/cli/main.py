@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from halocline.cli import force, inform, new, stages
+from halocline.cli import force, inform, models, new, stages
 from halocline.cli.output import show_error, to_stderr
 from halocline.errors import HaloclineError, UserError
 
@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for register in (inform.register, new.register, stages.register, force.register):
+for register in (inform.register, new.register, stages.register, force.register, models.register):
     register(app)
 
 

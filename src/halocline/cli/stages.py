@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from halocline.cli.options import AsJson, Assign, Preset, RunPath, StudyFile, default_run, study_folder
+from halocline.cli.options import AsJson, Assign, Budget, Preset, RunPath, StudyFile, default_run, study_folder
 from halocline.cli.output import Output, duration
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ def register(app: typer.Typer) -> None:
     app.command(name="run", help="Run every stage; finished work is skipped, interrupted work continued.")(run)
     app.command(name="check", help="Print the plan, label counts and estimated costs; changes nothing.")(check)
     for name, text in VERBS.items():
-        app.command(name=name, help=text, rich_help_panel="Single stages; each runs what it needs first")(_verb(name))
+        verb = train if name == "train" else _verb(name)
+        app.command(name=name, help=text, rich_help_panel="Single stages; each runs what it needs first")(verb)
     app.command(name="evaluate", help="Errors of the trained models on held-out labels; agreement of kernels and torch.")(evaluate)
     app.command(name="status", help="What is finished, running or missing in a run folder.")(status)
 
@@ -49,6 +50,18 @@ def _verb(name: str) -> Any:
         execute(name, study, preset, assign, run, Output(json))
 
     return verb
+
+
+def train(
+    study: StudyFile = DEFAULT_STUDY,
+    preset: Preset = None,
+    assign: Assign = None,
+    budget: Budget = None,
+    run: RunPath = None,
+    json: AsJson = False,
+) -> None:
+    """As the other verbs; ``--budget`` is short for ``--set model.budget=...``, and wins over it."""
+    execute("train", study, preset, [*(assign or []), *([f"model.budget={budget}"] if budget else [])], run, Output(json))
 
 
 def load(study_file: Path, preset: str | None, assign: list[str] | None, run: Path | None) -> tuple[Study, Path]:

@@ -22,6 +22,7 @@ from halocline.models.base import Graph, Representation
 from halocline.models.graphs import build_bead_graph, build_graph
 from halocline.models.heads.base import Head
 from halocline.models.priors.pair_tables import PairTables
+from halocline.models.upgrades import upgrade
 from halocline.state import State
 
 FORMAT_VERSION = 1
@@ -198,10 +199,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     except (safetensors.SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
         remedy = "Delete it and run `halocline train` again."
         raise UserError(f"not a readable model file ({type(error).__name__}: {error})", str(path), remedy) from error
-    if header["format_version"] > FORMAT_VERSION:
-        what = f"model format {header['format_version']} is newer than this program's ({FORMAT_VERSION})"
-        raise UserError(what, str(path), "Update halocline.")
-    return header, tensors
+    return upgrade(header, tensors, FORMAT_VERSION, str(path))
 
 
 def make_representation(name: str, types: Sequence[int], features: int, layers: int, cutoff: float) -> Representation:

@@ -62,7 +62,7 @@ class PaiNN(Representation):
         units = displacements / distances[:, None]
         basis, cutoff = self.basis(distances), smooth_cutoff(distances, self.cutoff)
         s = self.embedding(self.type_index[types])
-        v = s.new_zeros(len(s), 3, self.features)
+        v = s.new_zeros(s.shape[0], 3, self.features)
         for message, update in zip(self.messages, self.updates):
             s, v = message(s, v, pairs, units, basis, cutoff)
             s, v = update(s, v)

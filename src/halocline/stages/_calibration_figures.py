@@ -49,8 +49,12 @@ def convergence_figure(windows: Sequence[Window], tolerance: float, kind: int, p
     return Figure("calibration-convergence", "Convergence of the calibration", "window", "density deviation (%)", series, caption)
 
 
-def integral_figure(outcome: Calibration, expected: tuple[float, float] | None) -> Figure:
-    """Against the pressure difference per molecule and its error in eV, where the integral is one."""
+def integral_figure(outcome: Calibration, expected: tuple[float, float] | None, has_drift: bool = False) -> Figure:
+    """Against what the balance of momentum expects and its error in eV, where that is known.
+
+    Args:
+        has_drift: whether drift forces carry a part of the pressure difference, which ``expected`` does not hold.
+    """
     index = [float(number + 1) for number in range(len(outcome.windows))]
     series = [
         Series(name, index, [window.integral[kind] / KILOJOULE_PER_MOLE for window in outcome.windows], None, "points")
@@ -60,6 +64,7 @@ def integral_figure(outcome: Calibration, expected: tuple[float, float] | None) 
     if expected is not None:
         ends = [0.5, len(index) + 0.5]
         balance, error = ([item / KILOJOULE_PER_MOLE] * 2 for item in expected)
-        series.append(Series("(P_AT - P_reservoir)/n from bulk runs", ends, balance, error, "dashed"))
+        words = "(P_AT - P_reservoir)/n from bulk runs" + (", less what drift forces carry" if has_drift else "")
+        series.append(Series(words, ends, balance, error, "dashed"))
         caption = "Momentum balance: the force towards AT, integrated, carries the pressure difference of the two liquids."
     return Figure("calibration-integral", "Integral of the thermodynamic force", "window", "integral (kJ/mol)", series, caption)

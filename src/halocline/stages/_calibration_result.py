@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 from halocline.adress.regions import Regions
 from halocline.config.study import Study
 from halocline.dynamics.calibration import Calibration
-from halocline.dynamics.calibration_windows import Window
+from halocline.dynamics.calibration_windows import STREAK, Window
 from halocline.dynamics.heat_ledger import needed_friction
 from halocline.results import Number, StageResult
 from halocline.stages._bulk_runs import Pressures
 from halocline.stages._calibration_figures import convergence_figure, force_figure, integral_figure, profile_figure
+from halocline.stages._compensation import is_compensated, left_over
 from halocline.stages._first_force import followed_species, is_pressure_balance, pressure_difference
 from halocline.stages._target_density import FILE, ROLE, TargetDensity
 from halocline.topology import FloatArray
@@ -23,7 +25,7 @@ RESERVOIR_FACTOR = "n kT kappa_T of the reservoir"
 
 def calibration_result(
     study: Study, regions: Regions, outcome: Calibration, pressures: Pressures, first: FloatArray, density: float,
-    target: TargetDensity | None = None,
+    target: TargetDensity | None = None, folder: Path | None = None,
 ) -> StageResult:  # fmt: skip
     """The result of the stage.
 
@@ -31,10 +33,11 @@ def calibration_result(
         first: (n_species, n_bins) tables that the calibration began with, eV/Å.
         density: of the box, molecules/Å^3.
         target: the density of AT, where it is another one.
+        folder: of the stage, with what the windows left there of drift forces.
     """
     last = outcome.windows[-1]
     deviation, error = last.worst()
-    expected = pressure_difference(study, pressures, density, target) if is_pressure_balance(study) else None
+    expected, balance, note = expected_integral(study, outcome, pressures, density, target, folder)
     tolerance = study.calibration.tolerance
     words = f"{100 * deviation:+.1f} ± {100 * error:.1f} %" if error < 1 else f"{100 * deviation:+.1f} % (error unknown, windows too short)"
     state = "converged" if outcome.converged else "NOT converged (limited by noise)" if outcome.limited_by_noise else "NOT converged"
@@ -44,12 +47,13 @@ def calibration_result(
     )
     if outcome.limited_by_noise:
         summary += "; no deviation is significant, longer windows (calibration.window, calibration.replicas) would decide"
+    summary += note
     effective = pressures.n_effective
     numbers = [
         Number("pressure of the atomistic model", pressures.atomistic / BAR, "bar", pressures.atomistic_error / BAR, effective),
         Number("compressibility", pressures.compressibility * BAR, "/bar", pressures.compressibility_error * BAR, effective),
         Number("pressure of the reservoir", pressures.reservoir / BAR, "bar", pressures.reservoir_error / BAR, effective),
-        *([] if expected is None else [_expected(expected, effective)]),
+        *balance,
         *integral_numbers(outcome),
         *core_numbers(study, last),
         Number("largest density deviation, last window", 100 * deviation, "%", 100 * error),
@@ -66,7 +70,7 @@ def calibration_result(
         profile_figure(outcome, regions),
         force_figure(outcome, first),
         convergence_figure(outcome.windows, tolerance, first_judged(study), place_of(study)),
-        integral_figure(outcome, expected),
+        integral_figure(outcome, expected, is_compensated(study)),
     ]
     result = StageResult(summary, numbers, figures, files={"force": "thermodynamic_force.json", "state": "state.h5"})
     if target is not None:
@@ -76,9 +80,35 @@ def calibration_result(
     return result
 
 
-def _expected(value: tuple[float, float], effective: float) -> Number:
+def expected_integral(
+    study: Study, outcome: Calibration, pressures: Pressures, density: float, target: TargetDensity | None, folder: Path | None
+) -> tuple[tuple[float, float] | None, list[Number], str]:
+    """INT F_in dx by the balance of momentum and its error in eV, the numbers that say so, and words where it cannot be judged.
+
+    A compensation that was frozen before the windows leaves drift forces, whose momentum the windows have measured: the thermodynamic
+    force carries the pressure difference less that.
+    """
+    if not is_pressure_balance(study):
+        return None, [], ""
+    difference, effective = pressure_difference(study, pressures, density, target), pressures.n_effective
+    numbers = [_per_molecule("expected pressure difference per molecule", difference, effective)]
+    if not is_compensated(study):
+        return difference, numbers, ""
+    windows = outcome.windows
+    used = range(len(windows) - (STREAK if outcome.converged else max(1, -(-len(windows) // 3))), len(windows))
+    left = None if folder is None else left_over(folder, used, study.calibration.replicas, density)
+    if left is None:
+        words = "the balance of momentum is not judged: what the compensation leaves of the drift forces was not measured"
+        return None, [], f"; {words}"
+    expected = (difference[0] - left[0], math.hypot(difference[1], left[1]))
+    numbers.append(_per_molecule("of which drift forces carry", left, float(len(used))))
+    numbers.append(_per_molecule("expected integral of the thermodynamic force", expected, min(effective, float(len(used)))))
+    return expected, numbers, ""
+
+
+def _per_molecule(words: str, value: tuple[float, float], effective: float) -> Number:
     difference, error = (item / KILOJOULE_PER_MOLE for item in value)
-    return Number("expected pressure difference per molecule", difference, "kJ/mol", error, effective)
+    return Number(words, difference, "kJ/mol", error, effective)
 
 
 def integral_numbers(outcome: Calibration) -> list[Number]:

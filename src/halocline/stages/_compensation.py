@@ -13,10 +13,13 @@ from halocline.adress.chemical_potential import HamiltonianBalance, Term
 from halocline.adress.compensation import FreeEnergyCompensation
 from halocline.adress.coupling.base import Coupling
 from halocline.adress.coupling.hamiltonian import HamiltonianCoupling
+from halocline.adress.reservoir import reservoir_of
 from halocline.config.study import Study
 from halocline.dynamics.calibration import Calibration
+from halocline.dynamics.calibration_runs import WindowTask
 from halocline.dynamics.checkpoint import CheckpointHook, has_checkpoint, read_checkpoint
 from halocline.dynamics.compensation_hook import CompensationHook
+from halocline.dynamics.drift_momentum import DriftMomentumHook
 from halocline.dynamics.kirkwood import kirkwood
 from halocline.dynamics.monitors import Monitor
 from halocline.dynamics.nvt import rigid_lengths
@@ -38,6 +41,10 @@ SAMPLE, UPDATES, MEMORY = 10, 40, 20
 """Steps between samples; updates in the whole measurement; updates that the running average remembers."""
 N_WEIGHTS = 8
 """Runs of a Kirkwood integration."""
+N_BINS = 20
+"""Of w, on the fly."""
+DRIFT_SAMPLES = 1000
+"""Of the momentum of drift forces, in a window of the calibration."""
 SETTLED = 0.5
 """Last part of the measurement, which gives the value and the error of DH(1)."""
 
@@ -61,7 +68,7 @@ def freeze(coupling: Coupling, table: Path, settings: Mapping[str, Any]) -> None
 
 
 def measure_compensation(
-    simulation: Simulation, window: int, folder: Path, checkpoint: int, progress: Progress, settings: Mapping[str, Any]
+    simulation: Simulation, window: int, folder: Path, checkpoint: int, progress: Progress, settings: Mapping[str, Any], power: int = 1
 ) -> State:
     """Let the table of a Hamiltonian coupling grow until it has settled; done once, continued where it was interrupted.
 
@@ -71,6 +78,7 @@ def measure_compensation(
         folder: for ``compensation.json`` and the checkpoint.
         checkpoint: steps between checkpoints.
         settings: that the table belongs to, stored with it.
+        power: p of the knots w = s^p; 4 beside an ideal gas, where the slope of the table goes as w^(-3/4).
 
     Returns:
         Where the run ended, with velocities.
@@ -80,6 +88,7 @@ def measure_compensation(
     assert coupling.table is not None
     if not end.exists():
         update = max(SAMPLE, LENGTH * window // UPDATES // SAMPLE * SAMPLE)
+        coupling.table = FreeEnergyCompensation(coupling.table.species, np.linspace(0.0, 1.0, N_BINS + 1) ** power)
         hook, path = CompensationHook(coupling.table, SAMPLE, update, MEMORY), folder / "compensation-run.npz"
         simulation.hooks += [Monitor(50), hook, CheckpointHook(path, checkpoint)]
         if has_checkpoint(path):
@@ -118,7 +127,7 @@ def integrate_compensation(
         remedy = "Set coupling.compensation to 'on-the-fly'."
         raise UserError(f"Kirkwood's integration is for one species, not for {', '.join(names)}", "coupling.compensation", remedy)
     section, rigid = study.dynamics, {m.name: rigid_lengths(m) for m in species_of(study) if m.rigid}
-    power = 4 if study.coupling.reservoir == "tracer" else 1
+    power = reservoir_of(study).kirkwood_power
     steps = LENGTH * max(1, round(study.calibration.window / section.timestep)) // N_WEIGHTS
     friction, temperature = section.friction_reference, study.system.temperature
     arguments = (start, fine, coarse, temperature, section.timestep, friction, steps, N_WEIGHTS, power)
@@ -127,6 +136,38 @@ def integrate_compensation(
     write_arrays(folder / "compensation.npz", history=history, errors=errors, weights=found.weights, integrand=found.integrand)
     found.table(names[0]).save(folder / FILE, settings)
     return start
+
+
+def drift_hook(task: WindowTask) -> DriftMomentumHook:
+    """For a replica of a window: what drift forces and their compensation leave of each other."""
+    steps = task.steps - task.discard
+    return DriftMomentumHook(max(1, steps // DRIFT_SAMPLES), steps, drift_path(task.folder, task.number, task.replica))
+
+
+def drift_path(folder: Path, number: int, replica: int) -> Path:
+    """Where a replica of a window leaves its momentum of the drift forces."""
+    return folder / f"drift-{number}-{replica}.npz"
+
+
+def left_over(folder: Path, numbers: Sequence[int], replicas: int, density: float) -> tuple[float, float] | None:
+    """Momentum that the compensation leaves to drift forces, per molecule, and its error, eV; None where no window knows it.
+
+    The thermodynamic force carries (P_AT - P_reservoir)/n less this.
+
+    Args:
+        numbers: of the windows, from zero.
+        density: molecules/Å^3.
+    """
+    paths = [drift_path(folder, number, replica) for number in numbers for replica in range(replicas)]
+    found = [read_arrays(path) for path in paths if path.exists()]
+    known = np.array([(float(item["mean"]), float(item["error"])) for item in found if np.isfinite(item["error"])])
+    if not len(known):
+        return None
+    values, errors = known.T / density
+    within = float(np.sqrt((errors**2).sum())) / len(values)
+    # Windows differ by more than they fluctuate: the table of the force changed between them.
+    between = float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
+    return float(values.mean()), max(within, between)
 
 
 def balance(

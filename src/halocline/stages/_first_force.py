@@ -12,6 +12,7 @@ from halocline import registry
 from halocline.adress.coupling.base import Coupling
 from halocline.adress.force_start import start_from_file
 from halocline.adress.regions import Regions
+from halocline.adress.reservoir import reservoir_of
 from halocline.adress.thermodynamic_force import ThermodynamicForce
 from halocline.config.study import Study
 from halocline.errors import RunFailure, UserError
@@ -56,11 +57,12 @@ def first_force(
 def first_error(study: Study, pressures: Pressures, density: float, target: TargetDensity | None = None) -> float:
     """Error of the integral of the first tables, eV; infinite where they are a guess or balance more than pressures.
 
-    Infinite in a mixture as well: the balance of momentum knows the sum over the species alone. It holds for a flat density; what is left
-    of the ripple at the border moves the integral, by 0.01 kT in a Lennard-Jones fluid and by 0.05 to 0.2 kT in water in tracers.
+    Infinite in a mixture as well: the balance of momentum knows the sum over the species alone; and beside drift forces, since what their
+    compensation leaves shows in the windows only. It holds for a flat density; what is left of the ripple at the border moves the integral,
+    by 0.01 kT in a Lennard-Jones fluid and by 0.05 to 0.2 kT in water in tracers.
     """
     one_species = len(study.system.molecules) - len(followed_species(study)) == 1
-    if study.calibration.start != "pressure" or not is_pressure_balance(study) or not one_species:
+    if study.calibration.start != "pressure" or not is_pressure_balance(study) or is_compensated(study) or not one_species:
         return math.inf
     value, error = pressure_difference(study, pressures, density, target)
     return math.hypot(error, BALANCE * value, RIPPLE * thermal_energy(study.system.temperature))
@@ -126,7 +128,7 @@ def pressure_difference(study: Study, pressures: Pressures, density: float, targ
     denser = math.log(target.density / density) / kappa
     difference += denser
     error = math.hypot(error, denser * kappa_error / kappa / density)
-    if study.coupling.reservoir == "tracer":
+    if reservoir_of(study).is_ideal:
         difference -= (target.reservoir - density) * thermal_energy(study.system.temperature)
     else:
         kappa, kappa_error = pressures.reservoir_compressibility, pressures.reservoir_compressibility_error
@@ -137,10 +139,11 @@ def pressure_difference(study: Study, pressures: Pressures, density: float, targ
 
 
 def is_pressure_balance(study: Study) -> bool:
-    """Whether the integral of the force is a pressure difference per molecule.
+    """Whether the balance of momentum says what the integral of the force is: a pressure difference per molecule.
 
-    Not so for a coupling with drift forces without compensation, or with one of another density than that of AT: the thermodynamic force
-    must balance what is left of the drift force as well. Without compensation the integral is the whole difference of mu_ex.
+    With a free-energy compensation it is that less what the compensation leaves of the drift forces, which the windows measure. Without
+    one the integral is the whole difference of mu_ex. Where AT has another density than the reservoir, nothing is expected of a coupling
+    with drift forces.
     """
     coupling: type[Coupling] = registry.get("couplings", study.coupling.name, "study file: coupling.name")
     return coupling.conserves_momentum or (is_compensated(study) and not has_target(study))
@@ -156,7 +159,7 @@ def require_compressibilities(study: Study, pressures: Pressures) -> None:
     known = []
     if study.calibration.compressibility == "measured":
         known.append(("liquid", pressures.compressibility, pressures.compressibility_error))
-    if study.coupling.reservoir != "tracer":
+    if not reservoir_of(study).is_ideal:
         known.append(("reservoir", pressures.reservoir_compressibility, pressures.reservoir_compressibility_error))
     for name, kappa, error in known:
         if not (kappa > 0 and error < LARGEST_UNCERTAINTY * kappa):

@@ -10,6 +10,7 @@ import numpy as np
 
 from halocline.adress.coupling.make import make_coupling
 from halocline.adress.density_response import DensityResponse
+from halocline.adress.reservoir import reservoir_of
 from halocline.adress.thermodynamic_force import ThermodynamicForce
 from halocline.config.study import Study
 from halocline.dynamics.calibration import calibrate
@@ -38,7 +39,7 @@ from halocline.stages._calibration_result import calibration_result
 from halocline.stages._classical import is_ideal, species_of, step_seconds
 from halocline.stages._compensation import FILE as COMPENSATION
 from halocline.stages._compensation import LENGTH as COMPENSATION_WINDOWS
-from halocline.stages._compensation import balance, integrate_compensation, is_compensated, measure_compensation
+from halocline.stages._compensation import balance, drift_hook, integrate_compensation, is_compensated, measure_compensation
 from halocline.stages._compensation import figure as compensation_figure
 from halocline.stages._compensation import numbers as compensation_numbers
 from halocline.stages._first_force import (
@@ -112,7 +113,7 @@ class CalibrateStage(Stage):
         }
         outcome.force.save(context.folder / "thermodynamic_force.json", force_settings(context), details)
         write_open_start(context.folder / "state.h5", OpenStart(outcome.state, outcome.inside))
-        result = calibration_result(study, regions, outcome, pressures, first, density_of(start), target)
+        result = calibration_result(study, regions, outcome, pressures, first, density_of(start), target, context.folder)
         if is_compensated(study):
             ideal = 0.0 if target is None else target.ideal_difference(study.system.temperature)
             parts = balance(context.folder, outcome, ideal, reservoir_excess(context, start))
@@ -127,6 +128,10 @@ class CalibrateStage(Stage):
             result.summary += f"; {warning}"
             result.tables.append(Table("calibration-fails", "State point", ["what", "what to do"], [[warning, TENSION_REMEDY]]))
         return result
+
+    def version_of(self, study: Study) -> int:
+        """One more where a compensation is measured: its numbers moved when the others did not."""
+        return super().version_of(study) + is_compensated(study)
 
     def cost(self, study: Study) -> Cost:
         section = study.calibration
@@ -159,13 +164,16 @@ def _compensate(context: Context, start: State, force: ThermodynamicForce) -> St
     coupling = make_coupling(section, fine_of(context), coarse_of(context))
     simulation = open_simulation(context, start, None, force, study.system.seed + 50, [], 0, coupling)
     window, every = steps_of(study, study.calibration.window), steps_of(study, study.dynamics.checkpoint)
-    return measure_compensation(simulation, window, context.folder, every, context.progress, force_settings(context))
+    arguments = (context.folder, every, context.progress, force_settings(context), reservoir_of(study).kirkwood_power)
+    return measure_compensation(simulation, window, *arguments)
 
 
 def build_window(context: Context, task: WindowTask, hooks: list[Hook]) -> Simulation:
     """The open system of one replica; importable, so that replicas can be built in other processes."""
     seed = context.study.system.seed + 100 + task.number + REPLICA_SEED * task.replica
     every: list[Hook] = [Monitor(MONITOR_INTERVAL), *hooks]
+    if is_compensated(context.study):
+        every.insert(1, drift_hook(task))
     return open_simulation(context, task.start, task.inside, task.force, seed, every, task.discard)
 
 

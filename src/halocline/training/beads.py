@@ -18,7 +18,7 @@ from halocline.training.data import bead_sites, hash_inputs, require_forces
 from halocline.training.energy_forces import describe_prior, new_model, shortest_distances, spread
 from halocline.training.forces import ForceMatching, force_error, prior_terms, residual_batches, set_references
 from halocline.training.loop import Schedule
-from halocline.training.outcome import Place, TrainingOutcome, train_objective
+from halocline.training.outcome import Place, TrainingOutcome, force_spread, train_objective
 
 LEARNING_RATE = 3e-3
 BATCH_BEADS = 256
@@ -80,6 +80,7 @@ def train_beads(
         "data": {"training_frames": len(train), "validation_frames": len(valid), "forces": sum(len(item.types) for item in train)},
         "seed": seed,
         "prior": describe_prior(fit, SETTINGS),
+        "label_spread": force_spread(model, valid),
         "domain": {"shortest_distances": shortest_distances(train, types), "temperatures": [] if temperature is None else [temperature]},
     }
     return train_objective(objective, schedule, place, progress or Silent(), f"training {name}", card, force_error(valid, of_valid))

@@ -20,7 +20,7 @@ from halocline.training.cleaning import LARGEST_FORCE, clean_labels
 from halocline.training.data import LabelledFrame, Sites, atom_sites, hash_inputs, require_labels
 from halocline.training.forces import EnergyWeights, ForceMatching, force_error, prior_terms, residual_batches, set_references
 from halocline.training.loop import Schedule
-from halocline.training.outcome import Place, TrainingOutcome, one_level, train_objective
+from halocline.training.outcome import Place, TrainingOutcome, force_spread, one_level, train_objective
 
 ENERGY_WEIGHT = 0.3
 PRIOR_FRAMES = 200
@@ -91,8 +91,9 @@ def train_energy_forces(
         "seed": seed,
         "initial": None if initial is None else files.hash_file(initial),
         "prior": prior,
-        "loss": asdict(weights),
+        "loss": {"energy_weight": weights.early, "late_energy_weight": weights.late},
         "cleaning": {"training": cleaned, "validation": cleaned_valid},
+        "label_spread": force_spread(model, valid),
         **_description(model, train, valid, frames_train),
     }
     return train_objective(objective, schedule, place, progress or Silent(), f"training {name}", card, prior_error)

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from halocline import files
 from halocline.errors import UserError
+from halocline.labels import QUANTITIES
+from halocline.models.card import evenly
+from halocline.models.model import Model
 from halocline.progress import Progress
 from halocline.results import Figure, Series
-from halocline.training.data import LabelledFrame
+from halocline.training.data import LabelledFrame, Sites
 from halocline.training.loop import Objective, Progression, Schedule, run_loop
+
+CURVE_POINTS = 20
+"""Points of the learning curve that a card keeps."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +112,14 @@ def train_objective(
     epochs = progression.step * schedule.batch / objective.n_samples
     length = {"steps": progression.step, "epochs": round(epochs, 2), "seconds": round(progression.seconds, 1)}
     model = objective.model
-    model.metadata["card"] = {**card, "training": {**asdict(schedule), **length}, "validation_errors": errors, "versions": _versions()}
+    model.metadata["card"] = {
+        **card,
+        "training": {**asdict(schedule), **length},
+        "validation_errors": errors,
+        "errors": errors_against_spread(errors, card.get("label_spread", {})),
+        "learning_curve": short_curve(progression.curve),
+        "versions": _versions(),
+    }
     model.save(place.model)
     outcome: dict[str, Any] = {
         "steps": progression.step,
@@ -124,6 +139,49 @@ def _kept_errors(progression: Progression) -> dict[str, float]:
     """Validation errors of the weights that were kept."""
     row = progression.curve[progression.best_row]
     return {name[6:]: value for name, value in row.items() if name.startswith("valid_")}
+
+
+def errors_against_spread(errors: Mapping[str, float], spreads: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Validation errors as the card shows them: ``quantity``, ``error``, ``spread``, both in ``unit``, and ``relative``, their ratio.
+
+    Args:
+        errors: ``force`` in eV/Å, ``energy`` in eV per site, and any other quantity relative to its spread.
+        spreads: of the labels, by quantity.
+    """
+    absolute, rows = {"force": ("forces", "eV/A"), "energy": ("energy per site", "eV")}, []
+    for name, value in errors.items():
+        if name in absolute:
+            quantity, unit = absolute[name]
+            spread = spreads.get("forces" if name == "force" else name)
+            relative = value / spread if spread else None
+            rows.append({"quantity": quantity, "unit": unit, "error": value, "spread": spread, "relative": relative})
+        elif name in QUANTITIES and name in spreads:
+            spread = spreads[name]
+            rows.append({"quantity": name, "unit": QUANTITIES[name].unit, "error": value * spread, "spread": spread, "relative": value})
+    return rows
+
+
+def force_spread(model: Model, sites: Sequence[Sites]) -> dict[str, float]:
+    """Spread of the labels, for the card: root mean square of the force components (eV/Å), and standard deviation of what energies
+    per site are beyond the references of the model (eV), where there are two or more."""
+    known = np.concatenate([item.forces.ravel() for item in sites])
+    found = {"forces": float(np.sqrt(np.nanmean(known**2)))}
+    shift = dict(zip(model.types, model.get_buffer("heads.energy.shift").tolist()))
+    labelled = [item for item in sites if item.energy is not None and math.isfinite(item.energy)]
+    if len(labelled) > 1:
+        residual = [(item.energy - sum(shift[int(kind)] for kind in item.types)) / len(item.types) for item in labelled]
+        found["energy"] = float(np.std(residual))
+    return found
+
+
+def short_curve(curve: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
+    """The learning curve for the card: step, seconds and validation errors at a few points, with four digits."""
+    rows = []
+    for row in evenly(curve, CURVE_POINTS):
+        errors = {name[6:]: value for name, value in row.items() if name.startswith("valid_")}
+        short = {name: float(f"{value:.4g}") for name, value in errors.items()}
+        rows.append({"step": row["step"], "seconds": round(row["seconds"], 1), **short})
+    return rows
 
 
 def _versions() -> dict[str, str]:

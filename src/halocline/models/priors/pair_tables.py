@@ -45,7 +45,7 @@ class PairTables(nn.Module):
         same = (graph.molecule[i] == graph.molecule[j]) & (graph.shifts.abs().amax(dim=1) < 1e-4)
         kind = self.pair_class[type_index[i], type_index[j], same.long()]
         energy = torch.where(kind >= 0, self.pair_energy(displacements.norm(dim=1), kind.clamp(min=0)), 0.0)
-        return displacements.new_zeros(len(type_index)).index_add(0, i, 0.5 * energy)
+        return displacements.new_zeros(type_index.shape[0]).index_add(0, i, 0.5 * energy)
 
     def pair_energy(self, distances: Tensor, kind: Tensor) -> Tensor:
         """V_kind(r) in eV, for (n_pairs,) distances in Å and classes."""
