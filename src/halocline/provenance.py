@@ -18,6 +18,8 @@ PACKAGES = (
     "pymbar",
 )  # fmt: skip
 """Packages whose version can change a number."""
+LEARNING = ("torch", "lightning", "tblite", "pyscf", "dftd4")
+"""Those of them that only labels and training need."""
 
 
 def now() -> str:
@@ -61,9 +63,14 @@ def code_version() -> dict[str, str]:
     return found
 
 
-def describe() -> dict[str, Any]:
-    """Everything above plus the command line: the head of a run's manifest."""
-    return {"code": code_version(), "versions": versions(), "machine": machine(), "command": [Path(sys.argv[0]).name, *sys.argv[1:]]}
+def describe(learns: bool = True) -> dict[str, Any]:
+    """Everything above plus the command line: the head of a run's manifest.
+
+    Args:
+        learns: whether the run labels and trains; otherwise the packages for that are left out.
+    """
+    used = {name: version for name, version in versions().items() if learns or name not in LEARNING}
+    return {"code": code_version(), "versions": used, "machine": machine(), "command": [Path(sys.argv[0]).name, *sys.argv[1:]]}
 
 
 def _cpu_model() -> str:

@@ -67,7 +67,9 @@ def available(kind: str) -> dict[str, Entry]:
         UserError: unknown kind, a plug-in file that does not import, or two things of one name.
     """
     if kind not in KINDS:
-        raise UserError(f"'{kind}' is not a kind of part", "registry", f"Use one of: {', '.join(KINDS)}.")
+        close = difflib.get_close_matches(kind, KINDS, n=1)
+        hint = f"Did you mean '{close[0]}'? " if close else ""
+        raise UserError(f"'{kind}' is not a kind of part", "command line", f"{hint}Use one of: {', '.join(KINDS)}.")
     package_name, base_path = KINDS[kind]
     base_module, base_name = base_path.split(":")
     base = getattr(importlib.import_module(base_module), base_name)

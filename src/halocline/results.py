@@ -13,13 +13,16 @@ from typing import Any, Literal
 
 import numpy as np
 
+DASH = "–"
+"""Where a value would stand and there is none."""
+
 
 @dataclass(frozen=True)
 class Number:
     """One value shown to a person.
 
     Attributes:
-        value, unit: the number in the unit it is shown in; unit "" only for pure ratios and counts.
+        value, unit: the number in the unit it is shown in; unit "" only for pure ratios and counts. NaN where there is none.
         error: one standard error in the same unit; None only for exact numbers (counts, settings).
         n_effective: number of statistically independent samples behind the error.
     """
@@ -31,6 +34,9 @@ class Number:
     n_effective: float | None = None
 
     def __str__(self) -> str:
+        # A value that does not exist is NaN here and null in the files.
+        if self.value is None or not math.isfinite(self.value):
+            return DASH
         if self.error is None or not math.isfinite(self.error) or self.error == 0:
             text = f"{self.value:.4g}"
         else:

@@ -14,6 +14,7 @@ from toy_stages import toy_stages
 
 from halocline.cli.main import run
 from halocline.config.load import load_study
+from halocline.registry import KINDS
 from halocline.stages import runner as runner_module
 from halocline.stages.run_folder import RunFolder
 
@@ -192,10 +193,10 @@ BAD = [
     (["check", "water", "--preset", "huge"], "--preset"),
     (["check", "water", "--set", "model.cutof=5 A"], "--set: model.cutof"),
     (["check", "water", "--set", "model.cutoff=5 fs"], "--set: model.cutoff"),
-    (["check", "water", "--set", "model.cutoff=9 A"], "study file: model.cutoff"),
-    (["check", "water", "--set", "regions.atomistic=20 A"], "study file: regions"),
-    (["check", "water", "--set", "regions.transition=5 A"], "study file: regions.transition"),
-    (["check", "water", "--set", "reference.quantities=[energy, forces, polarizability]"], "study file: reference.quantities"),
+    (["check", "water", "--set", "model.cutoff=9 A"], "--set: model.cutoff"),
+    (["check", "water", "--set", "regions.atomistic=20 A"], "--set: regions"),
+    (["check", "water", "--set", "regions.transition=5 A"], "--set: regions.transition"),
+    (["check", "water", "--set", "reference.quantities=[energy, forces, polarizability]"], "--set: reference.quantities"),
     (["check", "water", "--set", "dataset.frames=0"], "--set: dataset.frames"),
 ]
 
@@ -272,3 +273,23 @@ def test_bars_on_a_terminal_may_nest() -> None:
     assert "outer" in text
     assert "inner" in text
     assert "[not markup]" in text
+
+
+def test_list_names_every_kind_and_suggests_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["list", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.lower().split())
+    assert all(kind in text for kind in KINDS)
+    assert run(["list", "coupling"]) == 2
+    assert parts(capsys.readouterr().err)["remedy"].startswith("Did you mean 'couplings'?")
+
+
+def test_a_check_of_the_physics_names_file_and_line(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = study / "study.yaml"
+    lines = ["study: thin", "regions:", "  atomistic: 6 A", "  transition: 3 A"]
+    file.write_text("\n".join(lines))
+    assert run(["check", str(study)]) == 2
+    found = parts(capsys.readouterr().err)
+    assert "thinner than the interaction range" in found["error"]
+    assert found["where"] == f"{file}:4: regions.transition"
+    assert run(["check", str(study), "--set", "regions.transition=3.5 A", "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["where"] == "--set: regions.transition"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from halocline.config.load import load_study
+from halocline.config.load import load_study, naming_lines
 from halocline.config.presets import EFFORT, NAMES, preset, scale_composition
 from halocline.config.study import Study
-from halocline.errors import UserError
+from halocline.errors import RunFailure, UserError
 
 
 def write(folder: Path, text: str) -> Path:
@@ -26,8 +26,16 @@ def refused(folder: Path, text: str, *arguments: object) -> UserError:
     return caught.value
 
 
-def test_an_empty_file_is_the_default_study(tmp_path: Path) -> None:
-    assert load_study(write(tmp_path, "")) == Study()
+def test_a_file_with_a_name_alone_is_the_default_study(tmp_path: Path) -> None:
+    assert load_study(write(tmp_path, "study: water")) == Study()
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "# to be written", "{}", "---", "null"])
+def test_an_empty_file_is_refused_and_says_how_to_begin(tmp_path: Path, text: str) -> None:
+    error = refused(tmp_path, text)
+    assert "empty" in error.what
+    assert error.where.endswith("study.yaml")
+    assert "halocline new water" in error.remedy
 
 
 def test_units_are_parsed_at_the_edge(tmp_path: Path) -> None:
@@ -125,6 +133,72 @@ def test_a_key_of_another_section_is_pointed_to(tmp_path: Path) -> None:
     assert "system.temperature" in refused(tmp_path, "model: {temperature: 300 K}").remedy
 
 
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("regions: {name: slab}", "regions.shape"),
+        ("regions: {type: slab}", "regions.shape"),
+        ("multipoles: {name: pyscf}", "multipoles.engine"),
+        ("execute: {kind: local}", "execute.executor"),
+        ("coupling: {type: subtractive}", "coupling.name"),
+        ("dataset: {temperature: 300 K}", "temperatures"),
+    ],
+)
+def test_a_key_that_chooses_a_part_is_suggested_by_its_name_there(tmp_path: Path, text: str, key: str) -> None:
+    assert f"Did you mean '{key}'?" in refused(tmp_path, text).remedy
+
+
+def test_a_wrong_word_lists_the_allowed_ones_and_the_nearest(tmp_path: Path) -> None:
+    error = refused(tmp_path, "regions:\n  weighting: steeper")
+    assert error.where.endswith("study.yaml:2: regions.weighting")
+    assert error.remedy.startswith("Did you mean 'steep'? Allowed: cosine, smoothstep, steep.")
+    assert "Did you mean" not in refused(tmp_path, "regions: {weighting: 7}").remedy
+
+
+def test_a_key_with_a_word_or_a_quantity_is_named_as_written(tmp_path: Path) -> None:
+    assert refused(tmp_path, "calibration: {compressibility: measurd}").where.endswith(":1: calibration.compressibility")
+
+
+def test_a_name_that_is_left_out_is_no_section(tmp_path: Path) -> None:
+    error = refused(tmp_path, "study:")
+    assert "received None" in error.what
+
+
+STUDY = """study: lines
+regions:
+  atomistic: 6 A
+  transition: 10 A
+system: {length: 48 A}
+"""
+
+
+@pytest.mark.parametrize(
+    ("key", "settings", "place"),
+    [
+        ("regions.transition", [], "study.yaml:4: regions.transition"),
+        ("regions", [], "study.yaml:2: regions"),
+        ("regions.hysteresis", [], "study.yaml:2: regions.hysteresis"),
+        ("system.molecules.water", [], "study.yaml:5: system.molecules.water"),
+        ("dynamics.timestep", [], "study.yaml: dynamics.timestep"),
+        ("dynamics.timestep", ["dynamics.timestep=1 ps"], "--set: dynamics.timestep"),
+        ("regions", ["regions.atomistic=60 A"], "--set: regions"),
+    ],
+)
+def test_errors_behind_the_schema_name_the_line_or_the_option(tmp_path: Path, key: str, settings: list[str], place: str) -> None:
+    file = write(tmp_path, STUDY)
+    with pytest.raises(UserError) as caught, naming_lines(file, None, settings):
+        raise UserError("does not fit", f"study file: {key}", "Mend it.")
+    assert caught.value.where == (place if settings else str(file.parent / place))
+    assert (caught.value.what, caught.value.remedy) == ("does not fit", "Mend it.")
+
+
+def test_errors_that_name_no_key_are_left_alone(tmp_path: Path) -> None:
+    file = write(tmp_path, STUDY)
+    with pytest.raises(RunFailure) as caught, naming_lines(file):
+        raise RunFailure("crashed", "frame 3", "Look at it.")
+    assert caught.value.where == "frame 3"
+
+
 def test_an_unknown_section_is_suggested(tmp_path: Path) -> None:
     assert "'regions'" in refused(tmp_path, "region: {atomistic: 6 A}").remedy
 
@@ -142,15 +216,15 @@ def test_a_wrong_unit_lists_the_right_ones(tmp_path: Path) -> None:
 
 
 def test_set_and_preset_are_named_as_the_source_of_an_error(tmp_path: Path) -> None:
-    assert refused(tmp_path, "", None, ["model.cutoff=5"]).where == "--set: model.cutoff"
-    assert refused(tmp_path, "", None, ["modl.cutoff=5 A"]).where == "--set: modl"
-    assert refused(tmp_path, "", "smal").where == "--preset"
+    assert refused(tmp_path, "study: w", None, ["model.cutoff=5"]).where == "--set: model.cutoff"
+    assert refused(tmp_path, "study: w", None, ["modl.cutoff=5 A"]).where == "--set: modl"
+    assert refused(tmp_path, "study: w", "smal").where == "--preset"
     assert refused(tmp_path, "\npreset: smal").where.endswith("study.yaml:2")
 
 
 @pytest.mark.parametrize("assignment", ["model.cutoff", "=5", "model..cutoff=5 A", ".=3"])
 def test_a_malformed_assignment_is_refused(tmp_path: Path, assignment: str) -> None:
-    assert "not an assignment" in refused(tmp_path, "", None, [assignment]).what
+    assert "not an assignment" in refused(tmp_path, "study: w", None, [assignment]).what
 
 
 def test_yaml_that_does_not_parse_names_the_line(tmp_path: Path) -> None:

@@ -1,12 +1,11 @@
 """Extended XYZ in and out: nothing lost in ASE's calculator, molecules whole, units and signs kept."""
 
-from pathlib import Path
-
 import ase
 import ase.io
 import numpy as np
 import pytest
 from ase.calculators.singlepoint import SinglePointCalculator
+from published import shared
 
 from halocline.datasets.connectivity import known_molecules, recognise
 from halocline.datasets.extxyz import read_extxyz, write_extxyz
@@ -18,7 +17,6 @@ from halocline.molecules.water import WATER
 from halocline.state import State
 from halocline.units import DEBYE
 
-SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 LEVEL = {"engine": "toy", "method": "exact 'quoted' \"text\""}
 
 
@@ -131,13 +129,6 @@ SETS = [
     ("water_clusters_ccsd/train_monomer.extxyz.gz", ["energy", "dipole", "polarizability"], False, 1, 800),
     ("water_clusters_ccsd/train_dimer.extxyz.gz", ["energy", "dipole", "polarizability"], False, 2, 780),
 ]
-
-
-def shared(name: str) -> Path:
-    path = SHARED / name
-    if not path.exists():
-        pytest.skip("the reference data sets are not on this machine")
-    return path
 
 
 @pytest.mark.parametrize(("name", "quantities", "periodic", "molecules", "usable"), SETS)

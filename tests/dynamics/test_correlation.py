@@ -1,6 +1,7 @@
 """Streamed time correlations against direct formulae and exact results."""
 
 import math
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,8 +11,9 @@ from synthetic_records import ideal_gas_positions, ideal_gas_record, water_topol
 from halocline.adress.coupling.subtractive import SubtractiveCoupling
 from halocline.adress.regions import Slab
 from halocline.config.study import Validation
+from halocline.consistency.check import Check
 from halocline.dynamics.bulk import full_resolution
-from halocline.dynamics.correlation import COUNT, DIPOLE, FOLLOW, INSIDE, TURNING, VELOCITY, CorrelationHook, correlation_path
+from halocline.dynamics.correlation import COUNT, DIPOLE, FOLLOW, INSIDE, TURNING, VELOCITY, WITHIN_S1, CorrelationHook, correlation_path
 from halocline.dynamics.rigid_mover import RigidMover
 from halocline.dynamics.simulation import Hook, Simulation, Thermostat
 from halocline.files import read_arrays, write_arrays
@@ -273,3 +275,53 @@ def test_dipoles_do_not_depend_on_the_origin_even_of_ions():
     charges = point_charges(topology) + 0.3
     np.testing.assert_allclose(dipoles(topology, charges, positions), dipoles(topology, charges, positions + 7.0), atol=1e-12)
     assert point_charges(topology).reshape(2, 3).sum(axis=1) == pytest.approx([0.0, 0.0])
+
+
+def exact_velocities(folder: Path, name: str, friction: float, frictions, blocks: int = 24):
+    """Observable of sums whose blocks scatter about exp(-friction t) kT/m, half of the molecules leaving within the range."""
+    generator, lags, topology = np.random.default_rng(int(1e6 * friction)), 60, water_topology(10)
+    times = 4.0 * np.arange(lags + 1)
+    thermal = 3 * BOLTZMANN * 300.0 * ACCELERATION / topology.molecule_masses[0]
+    counts = np.stack([np.full(lags + 1, 1000.0), 1000.0 * np.exp(-times / 200.0)])
+    sums = np.zeros((blocks, 2, lags + 1, 4))
+    sums[..., COUNT] = sums[..., TURNING] = counts
+    sums[..., VELOCITY] = counts * thermal * np.exp(-friction * times) * (1 + 0.01 * generator.normal(size=(blocks, 1, 1)))
+    path = folder / f"{name}.h5"
+    write_arrays(correlation_path(path), time=times, sums=sums, momentum=np.zeros((blocks, 3, 3)), dipoles=np.array(WITHIN_S1))
+    with ideal_gas_record(path, 10, 5) as record:
+        observable = Correlation(Setting.of(record, Validation(), frictions=frictions))
+        observable.read(record)
+    return observable, thermal, times
+
+
+def test_molecules_that_stay_are_judged_at_other_frictions_and_those_followed_are_not(tmp_path):
+    core, layer, closed = 0.0, 0.02, 0.0008
+    mine, thermal, times = exact_velocities(tmp_path, "open", core, (core, layer, closed))
+    reference, _, _ = exact_velocities(tmp_path, "closed", closed, (core, layer, closed))
+    followed, stayers = mine.compare(reference)
+    assert "20 /ps" in followed.unjudged
+    assert "0.8 /ps" in followed.unjudged
+    assert stayers.unjudged == ""
+    # Half have left after 200 ln 2 fs; the integral of the reference to there in closed form.
+    last = times[times <= 200.0 * math.log(2)][-1]
+    assert f"to {last / 1e3:.3g} ps" in stayers.name
+    exact = thermal / 3 * (1 - math.exp(-closed * last)) / closed
+    assert abs(stayers.reference.value / 1e3 - exact) < 4 * stayers.reference.error / 1e3
+    shift = stayers.tolerance / stayers.reference.value - 0.1
+    true_shift = (mine.diffusion(INSIDE, int(last / 4)).value - exact) / exact
+    assert shift > 0.5 * true_shift > 0
+    assert Check.of(stayers).verdict().verdict == "consistent"
+
+
+def test_other_dynamics_of_molecules_that_stay_are_found(tmp_path):
+    frictions = (0.0, 0.02, 0.0001)
+    mine, _, _ = exact_velocities(tmp_path, "open", 0.01, frictions)
+    reference, _, _ = exact_velocities(tmp_path, "closed", 0.0001, frictions)
+    assert Check.of(mine.compare(reference)[1]).verdict().verdict == "inconsistent"
+
+
+def test_at_the_same_friction_everything_is_judged(tmp_path):
+    mine, _, _ = exact_velocities(tmp_path, "open", 0.001, (0.001,) * 3)
+    claims = mine.compare(mine)
+    assert [claim.unjudged for claim in claims] == ["", ""]
+    assert claims[1].tolerance == pytest.approx(0.1 * claims[1].reference.value)

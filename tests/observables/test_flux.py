@@ -107,3 +107,18 @@ def test_unbalanced_flux_is_found(tmp_path):
         flux = observe(record)
     balance = flux.compare(flux)[0]
     assert balance.value.value == pytest.approx(-flux.flux(flux.crossings().left.sum(axis=1)).value * 1e5)
+
+
+@pytest.mark.parametrize(
+    ("frictions", "judged"), [(None, True), ((0.01, 0.01, 0.01), True), ((0.0, 0.01, 0.001), False), ((0.0, 0.0, 1e-3), False)]
+)
+def test_flux_is_judged_against_the_reference_only_at_the_same_friction(hopping, frictions, judged):
+    flux = Flux(Setting.of(hopping, Validation(), frictions=frictions))
+    for row in range(60):
+        flux.update(hopping[row])
+    claims = {claim.name: claim for claim in flux.compare(flux)}
+    assert (claims["flux into AT"].unjudged == "") == judged
+    assert claims["flux into AT less flux out"].unjudged == "", "a stationary state is one at any friction"
+    if not judged:
+        assert f"{1e3 * frictions[1]:g} /ps" in claims["flux into AT"].unjudged
+        assert "friction_reference" in claims["flux into AT"].unjudged

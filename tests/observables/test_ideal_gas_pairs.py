@@ -10,7 +10,8 @@ from synthetic_records import EDGES, SLAB, ideal_gas_positions, water_topology
 from halocline.dynamics.record import Snapshot
 from halocline.observables.base import Setting
 from halocline.observables.geometry import slab_fraction
-from halocline.observables.rdf import RadialDistribution, element_pairs
+from halocline.observables.rdf import RadialDistribution
+from halocline.observables.site_pairs import site_pairs
 
 
 def test_radial_distributions_of_an_ideal_gas_are_one_in_both_normalisations(gas):
@@ -36,7 +37,7 @@ def test_slab_fraction_counts_pairs_in_a_slab_exactly():
 
 
 def test_share_of_pairs_between_molecules_is_exact():
-    pairs = element_pairs(water_topology(10))
+    pairs = site_pairs(water_topology(10))
     assert [pair.share for pair in pairs] == pytest.approx([0.9, 0.9, 0.9])
 
 

@@ -5,17 +5,19 @@ import math
 import numpy as np
 import pytest
 from brute_force import ARGON, lattice_fluid
-from synthetic_records import EDGES, SLAB, random_rotations, water_topology, write_record
+from synthetic_records import EDGES, SLAB, ideal_gas_positions, random_rotations, water_topology, write_record
 
 from halocline.adress.regions import Slab, Sphere
 from halocline.adress.thermodynamic_force import ThermodynamicForce
 from halocline.config.study import Validation
+from halocline.consistency.check import Check
 from halocline.dynamics.bulk import molecular_pressure
 from halocline.dynamics.record import Record, Snapshot
 from halocline.molecules.water import WATER
 from halocline.observables.base import Setting
 from halocline.observables.momentum_balance import MomentumBalance
 from halocline.observables.pressure import MEGAPASCAL, Pressure, pressure_diagonal
+from halocline.observables.statistics import Estimate
 from halocline.potentials.classical import ClassicalMolecules
 from halocline.potentials.lennard_jones import LennardJones
 from halocline.state import State
@@ -168,3 +170,40 @@ def test_sphere_has_no_pressure_from_the_balance_alone(barometric):
     names = [number.name for number in balance.result()]
     assert names[0].endswith("without the surface term")
     assert not any("pressure in AT" in name for name in names)
+
+
+def ideal_setting(resolution: str, force=None, potential=None) -> Setting:
+    topology = water_topology(50)
+    potential = potential or LennardJones(3.0, 0.0, 5.0)
+    density = 50 / float(np.prod(EDGES))
+    return Setting(np.diag(EDGES), topology, SLAB, 300.0, density, resolution, fine=potential, force=force, tracers=True, interacts=False)
+
+
+def observed(kind, setting: Setting, rows: int = 30):
+    setting.fine.bind(setting.topology, setting.cell)
+    observable, generator = kind(setting), np.random.default_rng(2)
+    for _ in range(rows):
+        observable.update(snapshot_of(State(ideal_gas_positions(50, generator), setting.cell, setting.topology), SLAB))
+    return observable
+
+
+def test_pressure_of_a_closed_ideal_gas_is_exact_and_decides():
+    reference, mine = observed(Pressure, ideal_setting("full")), observed(Pressure, ideal_setting("open"))
+    exact = 50 / float(np.prod(EDGES)) * BOLTZMANN * 300.0
+    assert reference.pressure().is_exact
+    assert reference.pressure().value == pytest.approx(exact)
+    assert not mine.pressure().is_exact, "the number in AT fluctuates"
+    (claim,) = mine.compare(reference)
+    assert "no error bar" not in Check.of(claim).verdict().explanation
+    balance = observed(MomentumBalance, ideal_setting("full"))
+    assert balance.closed().is_exact
+    assert balance.result()[0].value == pytest.approx(exact * MEGAPASCAL)
+
+
+def test_a_force_that_is_nowhere_carries_exactly_nothing():
+    empty = ThermodynamicForce(("water",), 24.0, 0.5, (6.0, 20.0))
+    balance = observed(MomentumBalance, ideal_setting("open", empty))
+    assert balance.carried() == Estimate(0.0)
+    ((net,), pressure) = balance.compare(observed(MomentumBalance, ideal_setting("full")))
+    assert Check.of(net).verdict().verdict == "consistent"
+    assert "no error bar" not in Check.of(pressure).verdict().explanation

@@ -5,6 +5,7 @@ import pytest
 
 from halocline.report.numbers import ABSENT, format_count, format_value, typeset
 from halocline.report.thinning import thin_cloud, thin_line
+from halocline.results import Number
 
 
 @pytest.mark.parametrize(
@@ -87,3 +88,9 @@ def test_short_series_are_left_alone():
 )
 def test_units_are_printed_as_in_a_book(plain, printed):
     assert typeset(plain) == printed
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, None])
+def test_a_value_that_does_not_exist_is_a_dash_without_a_unit_in_tables(value):
+    assert str(Number("position of a peak", value, "A", math.nan, 0.0)) == "–"
+    assert str(Number("position of a peak", 3.0, "A", math.nan, 0.0)) == "3 A"

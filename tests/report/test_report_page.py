@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 import pytest
 import synthetic_study as synthetic
 
+from halocline.config.study import LEARNED
 from halocline.report.page import render
 from halocline.report.palette import THEME
 from halocline.results import Figure, Number, Series, StageResult, Table
@@ -188,6 +189,41 @@ def test_resolved_study_file_gives_the_same_study():
 
     study = synthetic.content().study
     assert synthetic.Study.model_validate(yaml.safe_load(study_yaml(study))) == study
+
+
+@pytest.fixture(scope="module")
+def classical_page():
+    study = synthetic.Study.model_validate(
+        {"study": "argon", "system": {"molecules": {"lj": 600}}, "force_field": {"name": "classical"}, "coupling": {"reservoir": "tracer"}}
+    )
+    kept = {name: result for name, result in synthetic.results().items() if name == "simulate"}
+    manifest = {"format": 1, "level_of_theory": {"force_field": study.force_field.model_dump(mode="json")}, "study": study.used_json()}
+    return study, render(synthetic.content(study=study, results=kept, stages=("simulate",), manifest=manifest))
+
+
+def test_a_classical_study_names_no_labels_and_no_models(classical_page):
+    study, text = classical_page
+    for word in ("tblite", "pyscf", "GFN", "PBE", "schnet", "painn", "level of theory", "multipole_model", "coarse_table"):
+        assert word not in text, word
+    assert "Plan and force field" in text
+    assert "reaction-field" in text
+    assert study.unused == {*LEARNED, "coarse_table"}
+
+
+def test_the_study_file_of_a_classical_report_gives_the_same_study(classical_page):
+    import yaml
+
+    from halocline.report.plan import study_yaml
+
+    study = classical_page[0]
+    assert synthetic.Study.model_validate(yaml.safe_load(study_yaml(study))) == study
+
+
+def test_a_study_with_a_tabulated_reservoir_shows_its_table():
+    study = synthetic.Study.model_validate({"force_field": {"name": "classical"}, "coupling": {"reservoir": "table"}})
+    assert "coarse_table" in study.used_json()
+    assert "model" not in study.used_json()
+    assert {"model", "reference"} <= set(synthetic.Study().used_json())
 
 
 def _luminance(colour):

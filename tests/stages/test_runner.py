@@ -13,7 +13,7 @@ import pytest
 from toy_runs import run_in_process, runner, study, tallies, tally
 from toy_stages import Label
 
-from halocline.config.study import Study
+from halocline.config.study import LEARNED, Study
 from halocline.files import read_json
 from halocline.stages.run_folder import RunFolder
 from halocline.stages.runner import Runner, load_stages
@@ -101,6 +101,18 @@ def test_the_manifest_tells_versions_seed_machine_level_and_times(tmp_path: Path
     assert manifest["stages"]["label"]["wall_seconds"] >= 0
     assert manifest["machine"]["host"]
     assert manifest["study"]["dynamics"]["timestep"] == "0.5 fs"
+
+
+def test_the_manifest_of_a_classical_study_names_its_force_field_and_nothing_that_learns(tmp_path: Path) -> None:
+    study = Study.model_validate(
+        {"system": {"molecules": {"lj": 600}}, "force_field": {"name": "classical"}, "coupling": {"reservoir": "tracer"}}
+    )
+    Runner(study, tmp_path)._write_study()
+    manifest = read_json(tmp_path / "manifest.json")
+    assert set(manifest["level_of_theory"]) == {"force_field"}
+    assert not {"tblite", "pyscf", "torch"} & set(manifest["versions"])
+    assert {"numpy", "numba"} <= set(manifest["versions"])
+    assert not set(LEARNED) & set(manifest["study"])
 
 
 def test_the_reference_part_of_a_later_stage_runs_beside_an_earlier_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ from halocline.dynamics.record import Record
 from halocline.errors import RunFailure
 from halocline.models.model import Model, make_representation
 from halocline.molecules.water import WATER
-from halocline.observables.base import Setting
+from halocline.observables.base import Comparison, Setting
 from halocline.observables.density import Density
+from halocline.observables.statistics import Estimate
 from halocline.potentials.base import Zero
 from halocline.progress import Silent
 from halocline.results import Number, StageResult
@@ -170,7 +172,9 @@ def test_reference_run_is_asked_for_its_own_length_and_can_be_prefetched(tmp_pat
 def test_runs_too_short_for_any_error_decide_only_counts(tmp_path, no_dynamics, frames):
     result = ValidateStage().run(make_context(tmp_path, frames))
     decided = {name for name, word in words(result).items() if word != "undecided"}
-    assert decided == {"capped pairs between AT molecules", "force error of the model against quantum mechanics"}
+    # Forces vanish in both descriptions here: their difference is zero without any statistics.
+    exact = {"capped pairs between AT molecules", "force error in AT from the change of resolution"}
+    assert decided == {*exact, "force error of the model against quantum mechanics"}
 
 
 def test_record_without_configurations_is_refused(tmp_path, no_dynamics):
@@ -278,3 +282,17 @@ def test_complete_reference_is_not_run_again(tmp_path, monkeypatch):
     context.study = Study.model_validate({"validation": {"reference": "400 fs"}})
     with pytest.raises(AssertionError, match="run again"):
         validate.run_reference(context)
+
+
+def test_comparisons_that_are_not_judged_are_shown_with_their_reason():
+    judged = Comparison("mean", Estimate(1.0, 0.01, 99.0), Estimate(1.0), 0.1, "A", "target", "")
+    reason = "the friction differs."
+    unjudged = Comparison("flux", Estimate(1.0, 0.1, 99.0), Estimate(9.0, 0.1, 99.0), 0.1, "1/ps", "full-resolution run", "", reason)
+    absent = Comparison("peak", Estimate(math.nan, math.nan, 0.0), Estimate(math.nan, math.nan, 0.0), 0.1, "A", "x", "", "no peak.")
+    claims, shown = validate.split_claims([judged, unjudged, [judged, judged], absent])
+    assert claims == [judged, [judged, judged]]
+    result = validate.assemble([validate.Check.of(claim).verdict() for claim in claims], {}, [], shown)
+    assert {item["name"] for item in result.verdicts} == {"mean"}
+    (table,) = (table for table in result.tables if table.key == "unjudged")
+    assert list(table.rows) == [("flux", "1.00 ± 0.10 1/ps", "9.00 ± 0.10 1/ps", reason), ("peak", "–", "–", "no peak.")]
+    assert all(table.key != "unjudged" for table in validate.assemble([], {}, []).tables)

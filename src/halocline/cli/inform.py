@@ -8,12 +8,15 @@ import typer
 
 from halocline.cli.options import AsJson
 from halocline.cli.output import Output
+from halocline.registry import KINDS
+
+_KINDS = f"{', '.join(list(KINDS)[:-1])} and {list(KINDS)[-1]}".capitalize()
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(name="doctor", help="What is installed here, and the one-line remedy for what is not.")(doctor)
-    app.command(name="list", help="Engines, models, molecules, reservoirs, couplings and all other parts, plug-ins included.")(list_parts)
+    app.command(name="list", help=f"{_KINDS}, plug-ins included.")(list_parts)
     app.command(name="explain", help="What a key of the study file means, e.g. 'explain regions.transition'.")(explain)
     app.command(name="schema", help="JSON schema of the study file, for editors and programs.")(schema)
 
@@ -30,12 +33,12 @@ def doctor(json: AsJson = False) -> None:
 
 
 def list_parts(
-    kind: Annotated[Optional[str], typer.Argument(help="engines, models, molecules, couplings, executors, ...; all without.")] = None,  # noqa: UP045
+    kind: Annotated[Optional[str], typer.Argument(help="One of these; all without.")] = None,  # noqa: UP045
     json: AsJson = False,
 ) -> None:
     from pathlib import Path
 
-    from halocline.registry import KINDS, add_plugin_folder, available
+    from halocline.registry import add_plugin_folder, available
 
     add_plugin_folder(Path("plugins"))
     output = Output(json)
@@ -54,7 +57,8 @@ def explain(key: Annotated[str, typer.Argument(help="Dotted key, or a section.")
     output.emit({"keys": [vars(entry) for entry in entries]})
     for entry in entries:
         default = f" (default {entry.default})" if entry.default else ""
-        output.text(f"{entry.key}{default}\n    {entry.description}{f' Presets: {entry.presets}.' if entry.presets else ''}")
+        allowed = f" Allowed: {', '.join(entry.allowed)}." if entry.allowed else ""
+        output.text(f"{entry.key}{default}\n    {entry.description}{allowed}{f' Presets: {entry.presets}.' if entry.presets else ''}")
 
 
 def schema(json: AsJson = False) -> None:

@@ -74,15 +74,18 @@ def load(study_file: Path, preset: str | None, assign: list[str] | None, run: Pa
 
 def execute(target: str, study_file: Path, preset: str | None, assign: list[str] | None, run: Path | None, output: Output) -> None:
     """Bring a stage up to date and show what it found."""
+    from halocline.config.load import naming_lines
+
     study, folder = load(study_file, preset, assign, run)
     from halocline.stages.preflight import preflight
     from halocline.stages.runner import Runner, required
 
     progress = output.progress()
-    runner = Runner(study, folder, progress)
-    for warning in preflight(study, required(runner.stages, target, study)):
-        progress.log(f"note: {warning}")
-    results = runner.run(target)
+    with naming_lines(study_file, preset, assign or ()):
+        runner = Runner(study, folder, progress)
+        for warning in preflight(study, required(runner.stages, target, study)):
+            progress.log(f"note: {warning}")
+        results = runner.run(target)
     show_results(target, results, runner, folder, output)
 
 
@@ -108,15 +111,18 @@ def show_results(target: str, results: dict[str, StageResult], runner: Any, fold
 def check(
     study: StudyFile = DEFAULT_STUDY, preset: Preset = None, assign: Assign = None, run: RunPath = None, json: AsJson = False
 ) -> None:
+    from halocline.config.load import naming_lines
+
     output = Output(json)
     loaded, folder = load(study, preset, assign, run)
     from halocline.stages.preflight import label_counts, preflight
     from halocline.stages.runner import Runner
     from halocline.systems.packing import study_edges
 
-    warnings = preflight(loaded)
-    runner = Runner(loaded, folder)
-    steps = runner.plan()
+    with naming_lines(study, preset, assign or ()):
+        warnings = preflight(loaded)
+        runner = Runner(loaded, folder)
+        steps = runner.plan()
     costs = {step.name: runner.stages[step.name].cost(loaded) for step in steps}
     labels = label_counts(loaded)
     remaining = sum(costs[step.name].cpu_seconds for step in steps if step.state != "finished")
@@ -161,5 +167,7 @@ def evaluate(
     output = Output(json)
     loaded, folder = load(study, preset, assign, run)
     from halocline.cli.evaluate import evaluate_run
+    from halocline.config.load import naming_lines
 
-    evaluate_run(loaded, folder, output)
+    with naming_lines(study, preset, assign or ()):
+        evaluate_run(loaded, folder, output)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -17,12 +17,13 @@ from halocline.errors import UserError
 
 @dataclass(frozen=True)
 class KeyText:
-    """One key for people: default and preset values as the study file writes them."""
+    """One key for people: default, preset values and allowed words as the study file writes them."""
 
     key: str
     description: str
     default: str
     presets: str
+    allowed: tuple[str, ...] = ()
 
 
 def explain_key(dotted: str) -> list[KeyText]:
@@ -78,7 +79,15 @@ def _entry(dotted: str, field: FieldInfo, owner: type[BaseModel] | None) -> KeyT
     if factors:
         words = ", ".join(f"{name} {factor:g} times" for name, factor in zip(NAMES, factors)) + " the value of the file"
         presets = f"{presets}; with classical force fields {words}" if presets else f"with classical force fields {words}"
-    return KeyText(dotted, field.description or "", default, presets)
+    section = section_type(Study, dotted) if is_section else None
+    description = (section.__doc__ or "").split("\n")[0] if section is not None else field.description or ""
+    return KeyText(dotted, description, default, presets, _words(field.annotation))
+
+
+def _words(annotation: Any) -> tuple[str, ...]:
+    """Words that a key may have, where nothing else is allowed."""
+    parts = [part for part in get_args(annotation) if part is not type(None)] if get_origin(annotation) is not Literal else [annotation]
+    return tuple(map(str, get_args(parts[0]))) if len(parts) == 1 and get_origin(parts[0]) is Literal else ()
 
 
 def _yaml(field: FieldInfo) -> str:

@@ -6,7 +6,9 @@ Later wins: defaults < preset named in the file < keys of the file < preset of t
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -16,18 +18,26 @@ from pydantic import BaseModel, ValidationError
 
 from halocline.config.presets import NAMES, classical_preset, preset, scale_composition
 from halocline.config.study import Study
-from halocline.errors import UserError
+from halocline.errors import HaloclineError, UserError
 from halocline.registry import add_plugin_folder
 
 Raw = dict[str, Any]
 
+STUDY_KEY = re.compile(r"study file: (?P<key>\w+(?:\.\w+)*)")
+"""How errors of checks behind the schema name a key."""
+_CHOICES = {"regions": "shape", "reference": "engine", "multipoles": "engine", "execute": "executor"}
+"""Sections that choose a part by another key than ``name``."""
+_CLOSE = 0.85
+"""Likeness above which a key of the same section is meant, rather than one of another section."""
+
 
 @dataclass
 class _Layers:
-    """Raw keys gathered so far and where each came from."""
+    """Raw keys gathered so far, where each came from, and where the sections of the file begin."""
 
     values: Raw = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
+    sections: dict[str, str] = field(default_factory=dict)
 
     def put(self, dotted: str, value: Any, source: str) -> None:
         """Set one key; a section is created on the way, a mapping-valued key such as ``system.molecules`` is replaced whole."""
@@ -41,14 +51,18 @@ class _Layers:
         self.sources[dotted] = source
 
     def source_of(self, dotted: str, otherwise: str) -> str:
-        """Where a key, the longest parent of it that was given, or a key below it came from."""
+        """Where a key, the longest parent of it that was given, a key below it, or its section came from."""
         parts = dotted.split(".")
         for length in range(len(parts), 0, -1):
             found = self.sources.get(".".join(parts[:length]))
             if found:
                 return found
+        start = self.sections.get(parts[0])
         below = [source for key, source in self.sources.items() if key.startswith(f"{dotted}.")]
-        return below[-1] if below else otherwise
+        outside = [source for source in below if not source.startswith(f"{otherwise}:")]
+        if outside:
+            return outside[-1]
+        return start or (below[-1] if below else otherwise)
 
 
 def load_study(path: Path, preset_name: str | None = None, assignments: Iterable[str] = ()) -> Study:
@@ -62,27 +76,51 @@ def load_study(path: Path, preset_name: str | None = None, assignments: Iterable
     Raises:
         UserError: missing or malformed file, unknown key, or a value that does not fit; with key, value and remedy.
     """
-    if path.is_dir():
-        path = path / "study.yaml"
+    path = path / "study.yaml" if path.is_dir() else path
+    layers = _gather(path, preset_name, list(assignments))
+    return validate(layers.values, str(path), layers, path.parent.absolute())
+
+
+@contextmanager
+def naming_lines(path: Path, preset_name: str | None = None, assignments: Iterable[str] = ()) -> Iterator[None]:
+    """Errors raised inside that name a key of the study file get its file and line, or the option that set it.
+
+    Args:
+        path, preset_name, assignments: as for :func:`load_study`.
+    """
+    try:
+        yield
+    except HaloclineError as error:
+        named = STUDY_KEY.fullmatch(error.where)
+        if named is None:
+            raise
+        path = path / "study.yaml" if path.is_dir() else path
+        source = _gather(path, preset_name, list(assignments)).source_of(named["key"], str(path))
+        raise type(error)(error.what, f"{source}: {named['key']}", error.remedy) from error
+
+
+def _gather(path: Path, preset_name: str | None, assignments: Sequence[str]) -> _Layers:
+    """All layers of raw keys, the later over the earlier."""
     keys, lines = _read(path)
     add_plugin_folder(path.parent / "plugins")
     layers = _Layers()
-    assignments = list(assignments)
     in_file = keys.get("preset")
     if in_file is not None:
         _lay_preset(layers, in_file, _at(path, lines, "preset"), keys, assignments)
     for section, content in keys.items():
         if isinstance(content, dict) and content:
+            layers.sections[section] = _at(path, lines, section)
             for key, value in content.items():
                 layers.put(f"{section}.{key}", value, _at(path, lines, f"{section}.{key}"))
         else:
-            layers.put(str(section), {} if content is None else content, _at(path, lines, str(section)))
+            is_section = section in Study.model_fields and section_type(Study, section) is not None
+            layers.put(section, {} if content is None and is_section else content, _at(path, lines, section))
     if preset_name is not None:
         _lay_preset(layers, preset_name, "--preset", layers.values, assignments)
         layers.put("preset", preset_name, "--preset")
     for assignment in assignments:
         _assign(layers, assignment)
-    return validate(layers.values, str(path), layers, path.parent.absolute())
+    return layers
 
 
 def validate(values: Mapping[str, Any], where: str, layers: _Layers | None = None, folder: Path | None = None) -> Study:
@@ -118,8 +156,9 @@ def _read(path: Path) -> tuple[Raw, dict[str, int]]:
         raise UserError(
             f"not valid YAML: {problem}", where, "Check colons, indentation and quotes on this line and the one before."
         ) from None
-    if data is None:
-        data = {}
+    if data is None or data == {}:
+        remedy = "Write at least its name and its liquid; 'halocline new water' makes a file to start from."
+        raise UserError("the study file is empty: it has not one key", str(path), remedy)
     if not isinstance(data, dict):
         raise UserError(f"a study file holds keys, not a {type(data).__name__}", str(path), "See 'halocline new water' for an example.")
     return {str(key): value for key, value in data.items()}, lines
@@ -193,7 +232,8 @@ def _explain(error: ValidationError, where: str, layers: _Layers) -> UserError:
     """The first problem as a three-part error; the number of others is mentioned."""
     problems = sorted(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
     first = problems[0]
-    path = [str(part) for part in first["loc"] if part != "[key]"]
+    # Members of a union, such as literal['measured'], are no keys.
+    path = [str(part) for part in first["loc"] if "[" not in str(part)]
     dotted = ".".join(path)
     source = layers.source_of(dotted, where)
     more = f" ({len(problems) - 1} more to mend after this)" if len(problems) > 1 else ""
@@ -204,7 +244,11 @@ def _explain(error: ValidationError, where: str, layers: _Layers) -> UserError:
         return UserError(what + more, f"{source}: {dotted}", _suggest_key(path[-1], parent, known))
     message = str(first["msg"]).removeprefix("Value error, ")
     what = f"{dotted} received {_short(first['input'])}: {message[:1].lower()}{message[1:].rstrip('.')}"
-    return UserError(what + more, f"{source}: {dotted}", f"See 'halocline explain {_documented(path)}'.")
+    remedy = f"See 'halocline explain {_documented(path)}'."
+    allowed = re.findall(r"'([^']*)'", str(first.get("ctx", {}).get("expected", ""))) if first["type"] == "literal_error" else []
+    if len(allowed) > 1:
+        remedy = f"{_suggest(str(first['input']), allowed, 'Allowed')} {remedy}"
+    return UserError(what + more, f"{source}: {dotted}", remedy)
 
 
 def _short(value: Any) -> str:
@@ -241,13 +285,18 @@ def known_keys(section: str = "") -> list[str]:
     return list(model.model_fields) if model is not None else []
 
 
-def _suggest(name: str, known: Iterable[str]) -> str:
+def _suggest(name: str, known: Iterable[str], word: str = "Known") -> str:
     known = list(known)
     close = difflib.get_close_matches(name, known, n=1)
-    return (f"Did you mean '{close[0]}'? " if close else "") + f"Known: {', '.join(known)}."
+    return (f"Did you mean '{close[0]}'? " if close else "") + f"{word}: {', '.join(known)}."
 
 
 def _suggest_key(name: str, section: str, known: list[str]) -> str:
-    """The same key in another section, or else the closest key of this one."""
+    """The key of this section that chooses its part, a very close one, the same key in another section, or the closest one here."""
+    chooser = _CHOICES.get(section, "name")
+    if name in ("name", "type", "kind") and chooser in known:
+        return f"Did you mean '{section}.{chooser}'? Keys here: {', '.join(known)}."
     elsewhere = [f"{other}.{name}" for other in known_keys() if section and name in known_keys(other)]
-    return f"Did you mean '{elsewhere[0]}'? Keys here: {', '.join(known)}." if elsewhere else _suggest(name, known)
+    if elsewhere and not difflib.get_close_matches(name, known, n=1, cutoff=_CLOSE):
+        return f"Did you mean {' or '.join(repr(key) for key in elsewhere[:3])}? Keys here: {', '.join(known)}."
+    return _suggest(name, known)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo
 
+from halocline import registry
 from halocline.config.quantities import (
     Compressibility,
     Density,
@@ -244,6 +245,10 @@ class Execute(Section):
     parsl: BesideStudy | None = key(None, "Python file that defines config = parsl.Config(...), relative to the study file; for 'parsl'.")
 
 
+LEARNED = ("reference", "multipoles", "dataset", "active_learning", "model", "multipole_model", "coarse_model")
+"""Sections about labels and the models that learn from them."""
+
+
 class Study(Section):
     """A whole study."""
 
@@ -270,3 +275,14 @@ class Study(Section):
     def is_classical(self) -> bool:
         """Whether forces at full resolution come from the classical parameters of the molecules."""
         return self.force_field.name == "classical"
+
+    @property
+    def unused(self) -> frozenset[str]:
+        """Sections that nothing in this study depends on."""
+        has_table = self.is_classical and registry.get("reservoirs", self.coupling.reservoir).is_tabulated
+        table = () if has_table else ("coarse_table",)
+        return frozenset((*table, *(LEARNED if self.is_classical else ())))
+
+    def used_json(self) -> dict[str, Any]:
+        """The study as plain data, without the sections that it does not use."""
+        return {name: value for name, value in self.model_dump(mode="json").items() if name not in self.unused}

@@ -117,7 +117,9 @@ def _decide(comparison: Comparison, confidence: float, length: float | None) -> 
         return _verdict(comparison, word, f"{value.value:.4g} against {reference.value:.4g} {comparison.source}", "")
     samples = [estimate.n_effective for estimate in (value, reference) if not estimate.is_exact]
     if not (value.is_usable and reference.is_usable):
-        reason = "the run gives no error bar for it (too short, or the quantity never changed)"
+        known = math.isfinite(value.value) and math.isfinite(reference.value)
+        what = "no error bar for it (too short, or the quantity never changed)" if known else "no value for it"
+        reason = f"the run gives {what}"
         return _verdict(comparison, "undecided", reason, _longer(4.0, length))
     if min(samples) < MIN_INDEPENDENT:
         reason = f"only {min(samples):.1f} independent samples, {MIN_INDEPENDENT:.0f} are the least that an error bar can rest on"

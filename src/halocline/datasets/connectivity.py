@@ -12,6 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from vesin import NeighborList
 
 from halocline import registry
+from halocline.datasets.fragments import Fragments
 from halocline.errors import RunFailure
 from halocline.molecules.base import Molecule, build_topology
 from halocline.state import State
@@ -32,7 +33,7 @@ def known_molecules() -> dict[str, Molecule]:
     return {name: molecule for name, molecule in species.items() if not molecule.rigid and not molecule.formula_masses}
 
 
-def recognise(atoms: ase.Atoms, molecules: Mapping[str, Molecule], where: str) -> tuple[State, IntArray]:
+def recognise(atoms: ase.Atoms, molecules: Mapping[str, Molecule], where: str, unknown: Fragments | None = None) -> tuple[State, IntArray]:
     """Whole molecules of known species from bare atoms.
 
     Hydrogen goes to its nearest heavy atom, so that hot or strained molecules stay whole; heavy atoms are joined by
@@ -42,6 +43,7 @@ def recognise(atoms: ase.Atoms, molecules: Mapping[str, Molecule], where: str) -
         atoms: periodic in all directions or in none; molecules may be broken across the cell.
         molecules: species to look for.
         where: file and frame, for messages.
+        unknown: takes up fragments that are none of the species; without it they are refused.
 
     Returns:
         The state, its molecules whole and ordered by species, and the (n_atoms,) index into ``atoms`` of each of its atoms.
@@ -61,8 +63,16 @@ def recognise(atoms: ase.Atoms, molecules: Mapping[str, Molecule], where: str) -
     templates = [(name, molecule, molecule.numbers) for name, molecule in molecules.items()]
     order = np.argsort(fragment, kind="stable")
     for members in np.split(order, np.flatnonzero(np.diff(fragment[order])) + 1):
-        name, ordered = _match(np.sort(members), atoms.numbers, bonded, templates, where)
-        found[name].append(ordered)
+        matched = _match(np.sort(members), atoms.numbers, bonded, templates)
+        if matched is None:
+            if unknown is None:
+                raise _stranger(np.sort(members), atoms.numbers, templates, where)
+            matched = unknown.add(np.sort(members), atoms, bonded)
+        name, ordered = matched
+        found.setdefault(name, []).append(ordered)
+    if unknown is not None:
+        molecules = {**unknown.species, **molecules}
+        found = dict(sorted(found.items()))
     species = [(molecules[name], len(groups)) for name, groups in found.items() if groups]
     index = np.concatenate([group for groups in found.values() for group in sorted(groups, key=lambda g: g[0])])
     topology = build_topology(species)
@@ -97,16 +107,19 @@ def _match(
     numbers: IntArray,
     bonded: set[frozenset[int]],
     templates: Sequence[tuple[str, Molecule, IntArray]],
-    where: str,
-) -> tuple[str, IntArray]:
-    """Species of a fragment, and its atoms in the order of that species."""
+) -> tuple[str, IntArray] | None:
+    """Species of a fragment, and its atoms in the order of that species; None where it is none of them."""
     for name, molecule, template in templates:
         if len(members) == len(template) and np.array_equal(np.sort(numbers[members]), np.sort(template)):
             ordered = np.empty(len(template), dtype=np.int64)
             ordered[np.argsort(template, kind="stable")] = members[np.argsort(numbers[members], kind="stable")]
             if all(frozenset((int(ordered[bond.i]), int(ordered[bond.j]))) in bonded for bond in molecule.bonds):
                 return name, ordered
+    return None
+
+
+def _stranger(members: IntArray, numbers: IntArray, templates: Sequence[tuple[str, Molecule, IntArray]], where: str) -> RunFailure:
     symbols = "".join(chemical_symbols[number] for number in sorted(numbers[members])[::-1])
     known = ", ".join(name for name, _, _ in templates)
     remedy = f"Known here: {known}. Leave the frame out, or add the species."
-    raise RunFailure(f"a fragment {symbols} is no known molecule", f"{where}, atoms {members[:6].tolist()}", remedy)
+    return RunFailure(f"a fragment {symbols} is no known molecule", f"{where}, atoms {members[:6].tolist()}", remedy)

@@ -15,27 +15,30 @@ import json
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 from urllib.parse import quote, unquote
 
 import ase
 import ase.io
 import numpy as np
-from ase.stress import voigt_6_to_full_3x3_stress
 
 from halocline.datasets.connectivity import known_molecules, recognise
+from halocline.datasets.foreign import PREFIX, derived_labels, scalar_words, stored_labels, with_charges
+from halocline.datasets.fragments import Fragments
 from halocline.datasets.frame import Frame
 from halocline.datasets.journal import dump_json
+from halocline.datasets.multipoles import move_origin
 from halocline.errors import HaloclineError, UserError
 from halocline.files import atomic_path
-from halocline.labels import QUANTITIES, Labels, check_labels
+from halocline.labels import QUANTITIES, Labels
 from halocline.molecules.base import Molecule
 from halocline.state import State
 from halocline.topology import FloatArray, IntArray, Topology
 
-PREFIX = "halocline_"
+Origin = Literal["coordinates", "centre of mass"] | tuple[float, float, float]
+"""Where a file takes multipoles of clusters about; three numbers are a displacement from the centre of mass, Å."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +48,26 @@ class Imported:
     Attributes:
         frames: usable frames.
         skipped: reason -> number of frames left out for it.
+        species: molecules made from fragments that no registered species describes, by name.
     """
 
     frames: list[Frame]
     skipped: dict[str, int]
+    species: dict[str, Molecule] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """How every frame of a file is read; see :func:`read_extxyz`."""
+
+    path: Path
+    level: Mapping[str, Any] | None
+    quantities: Sequence[str] | None
+    optional: Sequence[str]
+    species: Mapping[str, Molecule]
+    fragments: Fragments | None
+    block: int
+    origin: Origin
 
 
 def read_extxyz(
@@ -58,6 +77,9 @@ def read_extxyz(
     molecules: Mapping[str, Molecule] | None = None,
     block: int = 0,
     index: str = ":",
+    optional: Sequence[str] = (),
+    unknown: Literal["refuse", "fragment"] = "refuse",
+    origin: Origin = "coordinates",
 ) -> Imported:
     """Labelled frames of an extended XYZ file (also ``.gz``).
 
@@ -68,18 +90,28 @@ def read_extxyz(
         molecules: species to recognise; all registered ones if None.
         block: frames per trajectory where a file says nothing of trajectories; 0 takes ``config_type``, or the whole file, as one.
         index: frames to read, a slice as in ASE (``:10``, ``::5``).
+        optional: labels to take besides ``quantities`` from those frames that have them.
+        unknown: whether a fragment that is none of the molecules is refused, or made a species of its own by formula and bonds
+            (:mod:`halocline.datasets.fragments`); the charges of such species are in ``state.info``.
+        origin: where the file takes multipoles of clusters about: the origin of coordinates, the centre of mass, or a point at this
+            displacement from it, Å. They are moved to the centre of mass, which changes the dipole of ions and the quadrupole of
+            whatever has a dipole. Files written by :func:`write_extxyz` are about the centre of mass and are left alone.
+
+    Single numbers and words of a frame that are no labels, such as ``temperature``, are kept in ``state.info``.
 
     Raises:
         UserError: no such file, not extended XYZ, no level of theory, or not one usable frame.
     """
     path = Path(path)
     species = known_molecules() if molecules is None else molecules
+    fragments = Fragments() if unknown == "fragment" else None
+    rules = _Rules(path, level, quantities, optional, species, fragments, block, origin)
     frames, skipped = [], Counter[str]()
     images = _read(path, index)
     for number, atoms in enumerate(images):
         where = f"{path}, frame {number}"
         try:
-            frame = _frame(atoms, number, path, level, quantities, species, block)
+            frame = _frame(atoms, number, rules)
             frame.check(where)
             frames.append(frame)
         except UserError:
@@ -90,7 +122,7 @@ def read_extxyz(
         reasons = "; ".join(f"{count} x {reason}" for reason, count in skipped.most_common(3))
         remedy = "Convert the file to ASE's conventions, or name the quantities it has."
         raise UserError(f"none of the {len(images)} frames is usable ({reasons or 'the file is empty'})", str(path), remedy)
-    return Imported(frames, dict(skipped))
+    return Imported(frames, dict(skipped), {} if fragments is None else dict(fragments.species))
 
 
 def write_extxyz(path: Path | str, frames: Iterable[Frame]) -> int:
@@ -116,57 +148,60 @@ def _read(path: Path, index: str) -> list[ase.Atoms]:
         raise UserError(f"not a readable extended XYZ file ({type(error).__name__}: {error})", str(path), remedy) from error
 
 
-def _frame(
-    atoms: ase.Atoms,
-    index: int,
-    path: Path,
-    level: Mapping[str, Any] | None,
-    quantities: Sequence[str] | None,
-    species: Mapping[str, Molecule],
-    block: int,
-) -> Frame:
-    where = f"{path}, frame {index}"
+def _frame(atoms: ase.Atoms, index: int, rules: _Rules) -> Frame:
+    where = f"{rules.path}, frame {index}"
     own = atoms.info.get(PREFIX + "frame")
     words: dict[str, Any] = json.loads(unquote(str(own))) if own else {}
-    known_level = words.get("level") or (dict(level) if level is not None else None)
+    labels = stored_labels(atoms)
     if words and "molecule" in atoms.arrays:
         state, order = _own_state(atoms, words)
+        labels = _in_order(labels, order)
     else:
-        state, order = recognise(atoms, species, where)
-    labels = {name: value[order] if QUANTITIES[name].extent == "atom" else value for name, value in _labels(atoms).items()}
-    if quantities is not None:
-        labels = {name: labels[name] for name in quantities if name in labels}
-        missing = [name for name in quantities if name not in labels]
-        if missing:
-            raise _Skip(f"no {', '.join(missing)}", where, "")
-    if labels and known_level is None:
+        labels, state = _foreign(atoms, labels, rules, where)
+    labels = _wanted(labels, rules, where)
+    level = words.get("level") or (dict(rules.level) if rules.level is not None else None)
+    if labels and level is None:
         remedy = "State it, for example level={'engine': 'CP2K', 'method': 'revPBE0-D3'}: labels of different levels never mix."
         raise UserError("the file does not say at which level of theory its labels were computed", where, remedy)
-    trajectory = words.get("trajectory") or str(atoms.info.get("config_type", path.name.split(".")[0]))
-    if block and not words.get("trajectory"):
-        trajectory = f"{trajectory}/{index // block}"
-    check_labels(labels, len(atoms), where)
-    return Frame(state, labels, "", trajectory, known_level if labels else None, words.get("source", path.name), words.get("weight", 1.0))
+    trajectory = words.get("trajectory") or str(atoms.info.get("config_type", rules.path.name.split(".")[0]))
+    if rules.block and not words.get("trajectory"):
+        trajectory = f"{trajectory}/{index // rules.block}"
+    source, weight = words.get("source", rules.path.name), words.get("weight", 1.0)
+    return Frame(state, labels, "", trajectory, level if labels else None, source, weight)
+
+
+def _in_order(labels: Labels, order: IntArray) -> Labels:
+    return {name: value[order] if QUANTITIES[name].extent == "atom" else value for name, value in labels.items()}
+
+
+def _wanted(labels: Labels, rules: _Rules, where: str) -> Labels:
+    if rules.quantities is None:
+        return labels
+    missing = [name for name in rules.quantities if name not in labels]
+    if missing:
+        raise _Skip(f"no {', '.join(missing)}", where, "")
+    return {name: labels[name] for name in [*rules.quantities, *rules.optional] if name in labels}
+
+
+def _foreign(atoms: ase.Atoms, labels: Labels, rules: _Rules, where: str) -> tuple[Labels, State]:
+    """Molecules and labels of a file of another program, in our order and conventions."""
+    state, order = recognise(atoms, rules.species, where, rules.fragments)
+    state, charges, total = with_charges(replace(state, info=scalar_words(atoms.info)), rules.species, where)
+    labels = _in_order(labels, order)
+    wanted = set(QUANTITIES) if rules.quantities is None else {*rules.quantities, *rules.optional}
+    if "quadrupole" not in wanted:
+        labels.pop("quadrupole", None)
+    if not state.periodic and rules.origin != "centre of mass":
+        masses = state.topology.masses
+        centre = masses @ state.positions / masses.sum()
+        labels = move_origin(labels, total, centre if rules.origin == "coordinates" else -np.array(rules.origin))
+    if {"molecular_dipole", "molecular_polarizability"} & wanted:
+        labels |= derived_labels(atoms, state, order, charges, where)
+    return labels, state
 
 
 class _Skip(HaloclineError):
     """This frame is left out and counted."""
-
-
-def _labels(atoms: ase.Atoms) -> Labels:
-    """Every known quantity, from our own names first, then from ASE's calculator, ``info`` and ``arrays``."""
-    results = {} if atoms.calc is None else atoms.calc.results
-    places = [(PREFIX, atoms.info), (PREFIX, atoms.arrays), ("", results), ("", atoms.info), ("", atoms.arrays)]
-    labels: Labels = {}
-    for name, quantity in QUANTITIES.items():
-        for prefix, place in places:
-            if prefix + name in place:
-                value = np.asarray(place[prefix + name], dtype=np.float64)
-                if quantity.shape == (3, 3) and value.shape == (6,):
-                    value = voigt_6_to_full_3x3_stress(value)
-                labels[name] = value.reshape(3, 3) if quantity.shape == (3, 3) and value.shape == (9,) else value
-                break
-    return labels
 
 
 def _atoms(frame: Frame) -> ase.Atoms:

@@ -64,7 +64,7 @@ class Frame:
         if self.labels and self.level is None:
             remedy = "State the level of theory: labels of different levels never mix."
             raise RunFailure("labels without a level of theory", where, remedy)
-        check_labels(self.labels, n_atoms, where)
+        check_labels(self.labels, n_atoms, where, self.state.topology.n_molecules)
 
 
 def configuration_key(state: State) -> str:

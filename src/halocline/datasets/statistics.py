@@ -97,6 +97,10 @@ def _norm(name: str, frame: Frame) -> object:
     return np.linalg.norm(frame.labels[name])
 
 
+def _third(tensors: FloatArray) -> FloatArray:
+    return np.trace(tensors, axis1=-2, axis2=-1) / 3
+
+
 def _plain(name: str, frame: Frame) -> object:
     return frame.labels[name]
 
@@ -111,6 +115,8 @@ _RULES: tuple[tuple[str, str, Callable[[Frame], object]], ...] = (
     ("dipole", "norm of the dipole", partial(_norm, "dipole")),
     ("quadrupole", "norm of the quadrupole", partial(_norm, "quadrupole")),
     ("polarizability", "polarizability per molecule", partial(_per_molecule, "polarizability")),
+    ("molecular_dipole", "norm of a molecular dipole", lambda frame: np.linalg.norm(frame.labels["molecular_dipole"], axis=1)),
+    ("molecular_polarizability", "polarizability of a molecule", lambda frame: _third(frame.labels["molecular_polarizability"])),
     ("homo", "highest occupied level", partial(_plain, "homo")),
     ("lumo", "lowest empty level", partial(_plain, "lumo")),
 )

@@ -135,6 +135,8 @@ def _making(card: Mapping[str, Any]) -> list[list[str]]:
     rows = [[name.replace("_", " "), _words(value)] for name, value in training.items() if value is not None]
     if card.get("loss"):
         rows.append(["loss", _words(card["loss"])])
+    if card.get("cleaning"):
+        rows.append(["cleaning of labels", _words(card["cleaning"])])
     if "seed" in card and "seed" not in training:
         rows.append(["seed", str(card["seed"])])
     rows += [[f"version of {name}", str(version)] for name, version in card.get("versions", {}).items()]

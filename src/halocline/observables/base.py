@@ -39,6 +39,8 @@ class Setting:
         force: thermodynamic force of the open run.
         conserves_momentum: whether the coupling obeys Newton's third law, so that the thermodynamic force balances pressures.
         reservoir_factor: n kT kappa_T of the liquid that the reservoir is made of, from a run of its own.
+        interacts: whether molecules feel each other at full resolution; without that g(r) is one and the pressure n kT.
+        frictions: Langevin friction in AT and in Δ of the open run and that of the reference, 1/fs; None: all the same.
     """
 
     cell: FloatArray
@@ -56,6 +58,8 @@ class Setting:
     force: ThermodynamicForce | None = None
     reservoir_factor: Estimate | None = None
     conserves_momentum: bool = True
+    interacts: bool = True
+    frictions: tuple[float, float, float] | None = None
 
     @classmethod
     def of(
@@ -69,6 +73,8 @@ class Setting:
         force: ThermodynamicForce | None = None,
         reservoir_factor: Estimate | None = None,
         conserves_momentum: bool = True,
+        interacts: bool = True,
+        frictions: tuple[float, float, float] | None = None,
     ) -> Setting:
         """The setting of a record, with its own regions unless others are given."""
         times = record.column("time")
@@ -76,7 +82,7 @@ class Setting:
         target = record.temperature_target
         return cls(
             record.cell, record.topology, regions or record.regions, target, record.density, record.resolution, len(record), interval,
-            tolerances, tracers, multipoles, fine, force, reservoir_factor, conserves_momentum,
+            tolerances, tracers, multipoles, fine, force, reservoir_factor, conserves_momentum, interacts, frictions,
         )  # fmt: skip
 
     @property
@@ -104,6 +110,18 @@ class Setting:
         return self.density * float(self.topology.molecule_masses.mean()) / AMU_PER_CUBIC_ANGSTROM
 
     @property
+    def other_frictions(self) -> str:
+        """Why dynamics across the border of AT must differ from that of the reference; "" where all frictions are the same."""
+        if self.frictions is None or max(self.frictions) - min(self.frictions) <= 1e-9 * max(self.frictions):
+            return ""
+        core, layer, reference = (f"{1e3 * friction:g} /ps" for friction in self.frictions)
+        return (
+            f"the friction of the open run is {core} in AT and {layer} in the layers, that of the full-resolution run {reference}: "
+            "molecules that cross the border move differently for that reason alone. Only with dynamics.friction_atomistic, "
+            "friction_transition and friction_reference alike can it be judged."
+        )
+
+    @property
     def is_full(self) -> bool:
         return self.resolution == "full"
 
@@ -118,6 +136,7 @@ class Comparison:
         tolerance: largest accepted absolute difference, in ``unit``.
         source: what the reference is, in a few words ("target", "full-resolution run").
         remedy: what to do where they disagree.
+        unjudged: why the two are shown without a verdict, as one that no run could decide or that would accuse a setting; "" judges them.
     """
 
     name: str
@@ -127,6 +146,7 @@ class Comparison:
     unit: str
     source: str
     remedy: str
+    unjudged: str = ""
 
 
 class Observable(ABC):

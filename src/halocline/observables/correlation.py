@@ -6,6 +6,10 @@ to the longest recorded lag T, with leavers followed. The other convention, coun
 selects slow molecules: both curves are shown, and they part at the time that a molecule needs to leave. A dipole is followed only as
 long as its molecule stays in S1: where the reservoir knows mass points alone, one that leaves loses its orientation. The run at full
 resolution keeps to the same rule, so that both curves are of molecules that stayed.
+
+What is judged is the integral over molecules that stay in AT, which the thermostat of Δ never touches, to the time at which half of them
+have left. AT itself has its own friction g_AT and the reference g: to first order D falls by D |g - g_AT| m/kT, by which the tolerance is
+widened. The coefficient of molecules that are followed feels the friction of Δ, and is judged only where all frictions are the same.
 """
 
 from __future__ import annotations
@@ -21,9 +25,14 @@ from halocline.observables.base import Comparison, Observable, curve, number
 from halocline.observables.statistics import MIN_SAMPLES, Estimate, function_of_means, mean
 from halocline.results import Figure, Number
 from halocline.topology import FloatArray
+from halocline.units import ACCELERATION, thermal_energy
 
 TOLERANCE = 0.1
 """Accepted relative difference of diffusion coefficients."""
+STAYERS = 0.5
+"""Share of the molecules that must still be in AT for those that stayed to be compared."""
+LARGEST_SHIFT = 0.5
+"""Shifts of D by the friction of the reference above this leave nothing to compare."""
 _COUNTS = {VELOCITY: COUNT, DIPOLE: TURNING}
 """Which molecules a sum is over."""
 _LEVELS = ("AT", "the transition layers", "the reservoir")
@@ -82,9 +91,20 @@ class Correlation(Observable):
         errors = [math.nan if item.error is None else item.error for item in estimates]
         return scale * np.array([item.value for item in estimates]), scale * np.array(errors)
 
-    def diffusion(self) -> Estimate:
-        """D of molecules that start in AT, followed, Å^2/fs."""
-        sums, times = self.series("sums")[:, FOLLOW], self.times
+    def last_lag(self) -> int:
+        """Longest lag at which :data:`STAYERS` of the molecules have not left AT."""
+        count = self.series("sums")[:, INSIDE, :, COUNT].sum(axis=0)
+        return int(np.flatnonzero(count >= STAYERS * count[0])[-1]) if count[0] > 0 else 0
+
+    def diffusion(self, leavers: int = FOLLOW, last: int | None = None) -> Estimate:
+        """D of molecules that start in AT, Å^2/fs.
+
+        Args:
+            leavers: :data:`FOLLOW` or :data:`INSIDE`.
+            last: lag at which the integral ends; the longest one if not given.
+        """
+        end = None if last is None else last + 1
+        sums, times = self.series("sums")[:, leavers, :end], self.times[:end]
         columns = sums[:, :, [VELOCITY, COUNT]].reshape(len(sums), -1)
 
         def integrate(means: FloatArray) -> float:
@@ -112,8 +132,33 @@ class Correlation(Observable):
             return []
         mine, theirs = self.diffusion().scaled(1e3), reference.diffusion().scaled(1e3)
         remedy = "Dynamics in AT differs: set dynamics.friction_atomistic and dynamics.friction_reference alike, or enlarge AT."
-        tolerance = TOLERANCE * abs(theirs.value)
-        return [Comparison("diffusion coefficient in AT", mine, theirs, tolerance, "A2/ps", "full-resolution run", remedy)]
+        tolerance, reason = TOLERANCE * abs(theirs.value), self.setting.other_frictions
+        followed = Comparison("diffusion coefficient in AT", mine, theirs, tolerance, "A2/ps", "full-resolution run", remedy, reason)
+        return [followed, *self._of_stayers(reference)]
+
+    def _of_stayers(self, reference: Correlation) -> list[Comparison]:
+        """D of molecules that stay in AT, to the time at which half have left in the faster run."""
+        last = min(self.last_lag(), reference.last_lag())
+        if last < 1:
+            return []
+        mine, theirs = (item.diffusion(INSIDE, last).scaled(1e3) for item in (self, reference))
+        shift = self._friction_shift(theirs.scaled(1e-3).value)
+        source, reason = "full-resolution run", ""
+        if shift > 0.0:
+            source += f" (tolerance widened by {100 * shift:.2g} % for its other friction)"
+        if not shift < LARGEST_SHIFT:
+            reason = f"the friction of the full-resolution run alone changes it by about {shift:.0%}: lower dynamics.friction_reference."
+        remedy = "Dynamics in AT differs: widen regions.transition, or enlarge AT."
+        name = f"diffusion coefficient of molecules that stay in AT, to {self.times[last] / 1e3:.3g} ps"
+        return [Comparison(name, mine, theirs, (TOLERANCE + shift) * abs(theirs.value), "A2/ps", source, remedy, reason)]
+
+    def _friction_shift(self, diffusion: float) -> float:
+        """Relative change of D (Å^2/fs) by the difference of friction between AT and the reference, to first order."""
+        if self.setting.frictions is None:
+            return 0.0
+        core, _, closed = self.setting.frictions
+        mass = float(self.setting.topology.molecule_masses.mean())
+        return abs(diffusion * (closed - core)) * mass / (thermal_energy(self.setting.temperature) * ACCELERATION)
 
     def figures(self, reference: Observable) -> list[Figure]:
         assert isinstance(reference, Correlation)

@@ -12,6 +12,9 @@ Two survival functions of the molecules found in AT at time zero are kept:
 
 * **never left**: present in every row up to t (continuous);
 * **present**: in AT at t, whether or not it left in between (intermittent).
+
+Friction slows the exchange: the flux into AT is judged against that at full resolution only where AT, Δ and the reference have the
+same friction, and only shown beside it elsewhere.
 """
 
 from __future__ import annotations
@@ -177,7 +180,8 @@ class Flux(Observable):
             other = reference.flux(reference.crossings().entered.sum(axis=1)).scaled(PER_NM2_PS)
             remedy = "Dynamics at the border of AT differs: widen regions.transition, or lower dynamics.friction_transition."
             source = "full-resolution run"
-            claims.append(Comparison("flux into AT", flux, other, AGREEMENT * abs(other.value), unit, source, remedy))
+            tolerance = AGREEMENT * abs(other.value)
+            claims.append(Comparison("flux into AT", flux, other, tolerance, unit, source, remedy, self.setting.other_frictions))
         return claims
 
     def figures(self, reference: Observable) -> list[Figure]:

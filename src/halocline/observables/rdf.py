@@ -17,12 +17,9 @@ molecule counts as first: all places are equivalent there.
 
 from __future__ import annotations
 
-import itertools
 import math
-from dataclasses import dataclass
 
 import numpy as np
-from ase.data import chemical_symbols
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
 
@@ -30,9 +27,10 @@ from halocline.dynamics.record import Snapshot
 from halocline.models.graphs import half_pairs
 from halocline.observables.base import Comparison, Observable, Setting, curve, number
 from halocline.observables.geometry import pair_fraction, two_sided
+from halocline.observables.site_pairs import kind_of_atom, site_kinds, site_pairs
 from halocline.observables.statistics import Estimate, column_errors, difference, function_of_means
 from halocline.results import Figure, Number
-from halocline.topology import FloatArray, Topology
+from halocline.topology import FloatArray
 
 BIN = 0.05
 """Å."""
@@ -52,44 +50,17 @@ _DEGREE = 4
 _REMEDY = "Widen regions.transition or regions.atomistic: the structure still feels the change of resolution."
 
 
-@dataclass(frozen=True)
-class Pair:
-    """Two elements and what normalises them; the exact share of their pairs that lie in different molecules."""
-
-    name: str
-    first: int
-    second: int
-    share: float
-
-    @property
-    def directions(self) -> int:
-        """Unequal elements are counted from both sides."""
-        return 1 if self.first == self.second else 2
-
-
-def element_pairs(topology: Topology) -> list[Pair]:
-    """All pairs of elements, heaviest first."""
-    elements = sorted(set(topology.atomic_numbers.tolist()), reverse=True)
-    counts = {z: np.bincount(topology.molecule_of_atom[topology.atomic_numbers == z], minlength=topology.n_molecules) for z in elements}
-    pairs = []
-    for a, b in itertools.combinations_with_replacement(elements, 2):
-        within = float((counts[a] * counts[b]).sum())
-        share = 1.0 - within / float(counts[a].sum() * counts[b].sum())
-        pairs.append(Pair(f"g_{chemical_symbols[a]}{chemical_symbols[b]}", a, b, share))
-    return pairs
-
-
 class RadialDistribution(Observable):
-    """g(r) of every pair of elements between atoms of different molecules."""
+    """g(r) of every pair of kinds of sites (an element of a species) between atoms of different molecules."""
 
     name = "rdf"
-    version = 2
+    version = 3
     summary = "radial distribution functions around molecules in AT, first peaks and their difference from the reference"
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
-        self.pairs = element_pairs(setting.topology)
-        self.elements = sorted({pair.first for pair in self.pairs}, reverse=True)
+        self.sites, self.pairs = site_kinds(setting.topology), site_pairs(setting.topology)
+        self.kinds = kind_of_atom(setting.topology, self.sites)
         reach = min(RANGE, 0.5 * float(setting.edges.min()), setting.regions.transition - 2.0 * EXTENT)
         self.bins = max(1, math.floor(reach / BIN))
         self.edges = np.linspace(0.0, self.bins * BIN, self.bins + 1)
@@ -98,7 +69,7 @@ class RadialDistribution(Observable):
 
     def update(self, snapshot: Snapshot) -> None:
         topology, regions = snapshot.topology, self.setting.place(snapshot)
-        molecule, numbers = topology.molecule_of_atom, topology.atomic_numbers
+        molecule, kinds, every = topology.molecule_of_atom, self.kinds, range(len(self.sites))
         in_core = topology.atom_mask(regions.distance(snapshot.centres) < regions.atomistic)
         first = np.ones(topology.n_atoms, dtype=bool) if self.setting.is_full else in_core
         i, j, shifts = half_pairs(snapshot.positions, snapshot.cell, True, float(self.edges[-1]))
@@ -108,10 +79,10 @@ class RadialDistribution(Observable):
         bin_of_pair = np.minimum((distances / BIN).astype(np.int64), self.bins - 1)
         weights = first[i].astype(np.float64) + first[j]
         both = 2.0 * (in_core[i] & in_core[j])
-        low, high = np.minimum(numbers[i], numbers[j]), np.maximum(numbers[i], numbers[j])
+        low, high = np.minimum(kinds[i], kinds[j]), np.maximum(kinds[i], kinds[j])
         counts, core_counts = np.zeros((len(self.pairs), self.bins)), np.zeros((len(self.pairs), self.bins))
         for index, pair in enumerate(self.pairs):
-            chosen = (high == pair.first) & (low == pair.second)
+            chosen = (low == pair.first) & (high == pair.second)
             counts[index] = np.bincount(bin_of_pair[chosen], weights[chosen], self.bins)
             core_counts[index] = np.bincount(bin_of_pair[chosen], both[chosen], self.bins)
         away = (snapshot.positions - snapshot.centres[molecule]) ** 2
@@ -119,16 +90,15 @@ class RadialDistribution(Observable):
         self.store(
             counts=counts,
             core_counts=core_counts,
-            atoms=np.array([(first & (numbers == z)).sum() for z in self.elements]),
-            core_atoms=np.array([(in_core & (numbers == z)).sum() for z in self.elements]),
-            offsets=np.array([offsets[numbers == z].mean() for z in self.elements]),
+            atoms=np.array([(first & (kinds == site)).sum() for site in every]),
+            core_atoms=np.array([(in_core & (kinds == site)).sum() for site in every]),
+            offsets=np.array([offsets[kinds == site].mean() for site in every]),
         )
 
     def _columns(self, index: int) -> FloatArray:
         """(n_frames, bins + 1) pairs of each bin, then pairs per volume in a uniform box: all that a g(r) is made of."""
         pair, atoms, volume = self.pairs[index], self.series("atoms"), self.setting.volume
-        a, b = self.elements.index(pair.first), self.elements.index(pair.second)
-        total = [int((self.setting.topology.atomic_numbers == z).sum()) for z in self.elements]
+        a, b, total = pair.first, pair.second, np.bincount(self.kinds, minlength=len(self.sites))
         uniform = atoms[:, a] * total[b] / volume
         if a != b:
             uniform = uniform + atoms[:, b] * total[a] / volume
@@ -139,7 +109,7 @@ class RadialDistribution(Observable):
         return means[:-1] / (means[-1] * self.shells) if means[-1] > 0 else np.full(self.bins, np.nan)
 
     def g(self, index: int) -> FloatArray:
-        """(bins,) g(r) of a pair of elements, first atom in AT, second anywhere."""
+        """(bins,) g(r) of a pair of kinds, first atom in AT, second anywhere."""
         return self._normalise(self._columns(index).mean(axis=0))
 
     def g_core(self, index: int) -> FloatArray:
@@ -148,7 +118,7 @@ class RadialDistribution(Observable):
         if self.setting.moves:
             return np.full(self.bins, np.nan)
         pair, atoms = self.pairs[index], self.series("core_atoms").mean(axis=0)
-        a, b = self.elements.index(pair.first), self.elements.index(pair.second)
+        a, b = pair.first, pair.second
         offsets = self.series("offsets").mean(axis=0)
         fraction = pair_fraction(regions, self.radius, offsets[a] + offsets[b])
         uniform = pair.directions * pair.share * atoms[a] * atoms[b] / regions.volumes(self.setting.cell)[0]
@@ -170,7 +140,7 @@ class RadialDistribution(Observable):
         """Position (Å) and height of a maximum, from a quartic through the bins around it.
 
         Args:
-            index: of the pair of elements.
+            index: of the pair.
             centre: bin to look around; that of the first maximum if not given.
         """
         unknown = Estimate(math.nan, math.nan, 0.0)
@@ -188,8 +158,8 @@ class RadialDistribution(Observable):
         return position, function_of_means(columns, lambda means: locate(means)[1])
 
     def result(self) -> list[Number]:
-        numbers = []
-        for index, pair in enumerate(self.pairs):
+        numbers = list[Number]()
+        for index, pair in enumerate(self.pairs if self.setting.interacts else ()):
             position, height = self.peak(index)
             numbers += [
                 number(f"first peak of {pair.name}, position", position, "A"),
@@ -200,12 +170,13 @@ class RadialDistribution(Observable):
     def compare(self, reference: Observable) -> list[Comparison | list[Comparison]]:
         assert isinstance(reference, RadialDistribution)
         source, claims = "full-resolution run", list[Comparison | list[Comparison]]()
+        no_peak = "" if self.setting.interacts else "molecules that do not interact have g(r) = 1 at every distance: there is no peak."
         for index, pair in enumerate(self.pairs):
             # The same maximum in both: a weak one may stand out in one run and be passed over in the other.
             place = reference.maximum(index)
             height, expected = self.peak(index, place)[1], reference.peak(index, place)[1]
             tolerance = self.setting.tolerances.peak * expected.value
-            claims.append(Comparison(f"first peak of {pair.name}, height", height, expected, tolerance, "", source, _REMEDY))
+            claims.append(Comparison(f"first peak of {pair.name}, height", height, expected, tolerance, "", source, _REMEDY, no_peak))
             name = f"integrated difference of {pair.name}"
             gap = self.integrated_difference(reference, index)
             claims.append(Comparison(name, gap, Estimate(0.0), INTEGRAL_TOLERANCE, "", source, _REMEDY))
@@ -249,7 +220,7 @@ class RadialDistribution(Observable):
                 "in AT, divided by the share of pairs that a uniform region of this size keeps."
             )
             title = f"Radial distribution function {pair.name}"
-            figures.append(Figure(f"rdf_{pair.name}", title, "distance (A)", pair.name, series, caption))
+            figures.append(Figure(f"rdf_{pair.key}", title, "distance (A)", pair.name, series, caption))
         return figures
 
 

@@ -106,7 +106,7 @@ class ReferenceEngine(ABC):
         if absent:
             raise Truncated(f"the result lacks {', '.join(absent)}", f"engine '{self.name}'", "Look at the program's output.")
         labels = {name: np.asarray(labels[name], dtype=np.float64) for name in wanted}
-        check_labels(labels, state.topology.n_atoms, f"engine '{self.name}'")
+        check_labels(labels, state.topology.n_atoms, f"engine '{self.name}'", state.topology.n_molecules)
         return labels
 
     def check_request(self, quantities: Collection[str], periodic: bool) -> list[str]:

@@ -88,6 +88,7 @@ def render(content: Content) -> str:
         command=_command(content),
         version=_version(content),
         glance_reference=_level(content.study),
+        theory="force field" if content.study.is_classical else "level of theory",
         yaml=yaml_text,
         css=Markup(_css()),
         script=Markup(_asset("report.js")),

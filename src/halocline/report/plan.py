@@ -71,8 +71,8 @@ def glance(study: Study) -> list[SectionView]:
 
 
 def sections(study: Study) -> list[SectionView]:
-    """Every key of the study with its documentation."""
-    plain = study.model_dump(mode="json")
+    """Every key of the sections that the study uses, with its documentation."""
+    plain = study.used_json()
     views, top = [], []
     for name, value in plain.items():
         part = getattr(study, name)
@@ -85,8 +85,8 @@ def sections(study: Study) -> list[SectionView]:
 
 
 def study_yaml(study: Study) -> str:
-    """A study file with every key written out; it gives the same study again."""
-    plain = {key: value for key, value in study.model_dump(mode="json").items() if value is not None}
+    """A study file with every key of the sections in use written out; it gives the same results again."""
+    plain = {key: value for key, value in study.used_json().items() if value is not None}
     return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)
 
 

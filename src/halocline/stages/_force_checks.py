@@ -21,6 +21,8 @@ FRESH_ERROR = "force RMSE on fresh frames"
 SURFACE_TOLERANCE = 0.05
 """Accepted RMS error of forces in AT from the change of resolution, eV/Å per component (buffer criterion of QM/MM)."""
 SURFACE_SAMPLES = 40
+ROUNDING = 1e-9
+"""eV/Å, below which differences of forces are sums in another order."""
 _SCALES = {"eV/A": 1.0, "meV/A": 1e-3}
 
 
@@ -67,8 +69,10 @@ def resolution_error(coupling: Coupling, record: Record, progress: Progress) -> 
             coupling.reset()
             profiles.append(surface_error(coupling, [(snapshot.positions, snapshot.inside)], record.topology, snapshot.regions))
             bar.advance()
-    squares = mean(np.array([profile.atomistic**2 for profile in profiles]))
-    value = propagate(lambda square: math.sqrt(max(square, 0.0)), [squares])
+    errors = np.array([profile.atomistic for profile in profiles])
+    # A layer wider than the range of every force leaves nothing but rounding: then the error is known to be zero.
+    exact = bool((errors < ROUNDING).all())
+    value = Estimate(0.0) if exact else propagate(lambda square: math.sqrt(max(square, 0.0)), [mean(errors**2)])
     remedy = "Widen regions.transition, or shorten the range of the models (model.cutoff, model.layers, coarse_model.cutoff)."
     comparison = Comparison(
         "force error in AT from the change of resolution", value, Estimate(0.0), SURFACE_TOLERANCE, "eV/A", "full-resolution forces", remedy

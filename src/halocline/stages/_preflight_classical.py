@@ -16,6 +16,7 @@ from halocline.stages._classical import classical_fine, is_flexible, species_of,
 from halocline.stages._preflight_calibration import check_calibration
 from halocline.stages._preflight_reservoir import check_reservoir_kind
 from halocline.stages._preflight_times import check_times
+from halocline.stages._preflight_timestep import check_timestep
 from halocline.systems.packing import composition, study_edges
 from halocline.topology import FloatArray, Topology
 from halocline.units import format_quantity
@@ -32,6 +33,7 @@ def preflight_classical(study: Study) -> list[str]:
     """
     check_parameters(study)
     check_reservoir(study)
+    check_timestep(study)
     check_lengths(study)
     edges, topology = study_edges(study.system), build_topology(composition(study.system.molecules))
     check_box(study, edges)

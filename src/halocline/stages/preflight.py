@@ -19,6 +19,7 @@ from halocline.stages._preflight_calibration import check_calibration
 from halocline.stages._preflight_classical import preflight_classical
 from halocline.stages._preflight_reservoir import check_reservoir_kind
 from halocline.stages._preflight_times import check_times
+from halocline.stages._preflight_timestep import check_timestep
 from halocline.stages.build import plan_trajectories
 from halocline.systems.packing import study_edges
 from halocline.units import format_quantity
@@ -39,6 +40,7 @@ def preflight(study: Study, stages: Collection[str] | None = None) -> list[str]:
     if study.is_classical:
         return preflight_classical(study)
     check_splits(study)
+    check_timestep(study)
     check_dynamics(study)
     check_cutoffs(study)
     check_reservoir_kind(study)

@@ -121,7 +121,7 @@ class Runner:
     def _write_study(self) -> None:
         resolved = self.study.model_dump(mode="json")
         write_json(self.folder.path / "study.json", resolved)
-        self._update_manifest(study=resolved)
+        self._update_manifest(study=self.study.used_json())
 
     def _settings(self, uses: Sequence[str]) -> dict[str, object]:
         """Values of ``section`` and ``section.key`` names."""
@@ -245,9 +245,14 @@ class Runner:
         except RunFailure:
             old = {}
         seeds = {"system.seed": self.study.system.seed}
-        level = {"reference": self.study.reference.model_dump(mode="json"), "multipoles": self.study.multipoles.model_dump(mode="json")}
-        head = {"format": 1, "written": now(), **describe(), "seeds": seeds, "level_of_theory": level}
+        level = {name: getattr(self.study, name).model_dump(mode="json") for name in _theory(self.study)}
+        head = {"format": 1, "written": now(), **describe(not self.study.is_classical), "seeds": seeds, "level_of_theory": level}
         write_json(file, {**old, **head, **changes, "stages": {**old.get("stages", {}), **(stages or {})}})
+
+
+def _theory(study: Study) -> tuple[str, ...]:
+    """Sections that say where the forces at full resolution come from."""
+    return ("force_field",) if study.is_classical else ("reference", "multipoles")
 
 
 def cpu_seconds() -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from halocline import registry
@@ -15,14 +15,14 @@ from halocline.dynamics.record import Record
 from halocline.dynamics.start import QUENCH_STEPS
 from halocline.errors import RunFailure
 from halocline.files import hash_data, hash_file
-from halocline.observables.base import Observable, Setting
+from halocline.observables.base import Comparison, Observable, Setting, number
 from halocline.observables.pressure import SitePairs
 from halocline.observables.statistics import Estimate
 from halocline.progress import Progress
 from halocline.results import Figure, Number, StageResult, Table
 from halocline.stages._assembly import coupling_of, run_full, steps_of
 from halocline.stages._calibration_result import RESERVOIR_FACTOR
-from halocline.stages._classical import build_seconds, step_seconds
+from halocline.stages._classical import build_seconds, is_ideal, species_of, step_seconds
 from halocline.stages._force_checks import model_against_quantum, resolution_error
 from halocline.stages._target_box import at_target
 from halocline.stages._target_density import has_target, target_of
@@ -39,7 +39,7 @@ class ValidateStage(Stage):
     """Compares the open run with a full-resolution run of the same box, the same model and the same temperature."""
 
     name = "validate"
-    version = 2
+    version = 3
     needs = ("build", "label", "train", "calibrate", "simulate")
     uses = ("system", "regions", "coupling", "dynamics", "validation")
     uses_classical = ("force_field", *uses)
@@ -68,11 +68,12 @@ class ValidateStage(Stage):
             length = _duration(record)
             surface, surface_figures = resolution_error(coupling_of(context), record, context.progress)
         claims = [claim for mine, theirs in observed.values() for claim in mine.compare(theirs) if claim]
-        verdicts = [Check.of(claim).verdict(length) for claim in [*claims, surface]]
+        judged, unjudged = split_claims([*claims, surface])
+        verdicts = [Check.of(claim).verdict(length) for claim in judged]
         if not context.study.is_classical:
             verdicts.append(model_against_quantum(context.results.get("train"), context.study.validation.forces))
         figures = [figure for mine, theirs in observed.values() for figure in mine.figures(theirs)] + surface_figures
-        result = assemble(verdicts, observed, figures)
+        result = assemble(verdicts, observed, figures, unjudged)
         result.files["reference"] = str(reference.relative_to(context.folder))
         return result
 
@@ -122,8 +123,12 @@ def observe_both(context: Context, opened: Path, reference: Path) -> dict[str, t
     force = ThermodynamicForce.load(context.file("calibrate", "force")) if "calibrate" in context.results else None
     coupling = coupling_of(context)
     fine, factor = coupling.fine, _reservoir_factor(context)
-    if context.study.is_classical:
+    study = context.study
+    if study.is_classical:
         kinds.pop("molecular")  # there is no model of molecular properties
+    dynamics = study.dynamics
+    frictions = (dynamics.friction_atomistic, dynamics.friction_transition, dynamics.friction_reference)
+    interacts = not (study.is_classical and all(map(is_ideal, species_of(study))))
     measured = []
     with Record.open(opened) as open_record:
         for path in (opened, reference):
@@ -142,6 +147,8 @@ def observe_both(context: Context, opened: Path, reference: Path) -> dict[str, t
                     force,
                     factor,
                     coupling.conserves_momentum,
+                    interacts,
+                    frictions,
                 )
                 cache = context.folder / "observables"
                 measured.append(observe(record, {name: kind(setting) for name, kind in kinds.items()}, cache, context.progress))
@@ -187,14 +194,25 @@ def _key(record: Record, observable: Observable) -> str:
     return hash_data(parts)
 
 
-def assemble(verdicts: list[Verdict], observed: Mapping[str, tuple[Observable, Observable]], figures: list[Figure]) -> StageResult:
+def split_claims(claims: Sequence[Comparison | list[Comparison]]) -> tuple[list[Comparison | list[Comparison]], list[Comparison]]:
+    """Those that get a verdict, and those that are only shown, with the reason."""
+    shown = [claim for claim in claims if isinstance(claim, Comparison) and claim.unjudged]
+    return [claim for claim in claims if not (isinstance(claim, Comparison) and claim.unjudged)], shown
+
+
+def assemble(
+    verdicts: list[Verdict],
+    observed: Mapping[str, tuple[Observable, Observable]],
+    figures: list[Figure],
+    unjudged: Sequence[Comparison] = (),
+) -> StageResult:
     """The result of the stage from its parts."""
     words = [verdict.verdict for verdict in verdicts]
     counts = {word: words.count(word) for word in ("consistent", "inconsistent", "undecided")}
     summary = f"{len(verdicts)} checks: " + ", ".join(f"{count} {word}" for word, count in counts.items()) + "."
     measured = [(mine.result(), theirs.result()) for mine, theirs in observed.values()]
     numbers = [number for mine, _ in measured for number in mine]
-    tables = [_failures(verdicts), _both_runs(measured)]
+    tables = [_failures(verdicts), *_not_judged(unjudged), _both_runs(measured)]
     return StageResult(summary, numbers, figures, tables, [verdict.to_json() for verdict in verdicts], {"reference": REFERENCE_FILE})
 
 
@@ -204,6 +222,17 @@ def _failures(verdicts: list[Verdict]) -> Table:
     rows = [(item.name, item.verdict, item.explanation, item.needed) for word in order for item in verdicts if item.verdict == word]
     caption = "Everything that is not shown to be consistent." if rows else "Every check is consistent."
     return Table("failures", "Where it fails, and what is not known yet", ("check", "verdict", "why", "what to do"), rows, caption)
+
+
+def _not_judged(claims: Sequence[Comparison]) -> list[Table]:
+    """What is compared without a verdict, and why."""
+    rows = [
+        (item.name, str(number(item.name, item.value, item.unit)), str(number(item.name, item.reference, item.unit)), item.unjudged)
+        for item in claims
+    ]
+    caption = "Comparisons that no verdict could rest on: the two runs must differ here, or there is nothing to compare."
+    columns = ("quantity", "open", "full resolution", "why it is not judged")
+    return [Table("unjudged", "Compared and not judged", columns, rows, caption)] if rows else []
 
 
 def _both_runs(measured: list[tuple[list[Number], list[Number]]]) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from halocline.errors import UserError
 from halocline.models.model import Model, make_representation
 from halocline.models.priors.fit import PairFit, PairFitSettings, fit_pair_prior
 from halocline.progress import Progress, Silent
+from halocline.training.cleaning import LARGEST_FORCE, clean_labels
 from halocline.training.data import LabelledFrame, Sites, atom_sites, hash_inputs, require_labels
-from halocline.training.forces import ForceMatching, force_error, prior_terms, residual_batches, set_references
+from halocline.training.forces import EnergyWeights, ForceMatching, force_error, prior_terms, residual_batches, set_references
 from halocline.training.loop import Schedule
 from halocline.training.outcome import Place, TrainingOutcome, force_spread, one_level, train_objective
 
@@ -35,6 +37,9 @@ def train_energy_forces(
     initial: Path | None = None,
     name: str = "atomistic",
     steps: int | None = None,
+    energy_weight: float = ENERGY_WEIGHT,
+    late_energy_weight: float | None = None,
+    largest_force: float = LARGEST_FORCE,
 ) -> TrainingOutcome:
     """Train a model on periodic boxes and isolated droplets in any mixture, and save it as ``folder/name.safetensors``.
 
@@ -51,16 +56,22 @@ def train_energy_forces(
             what was learned stays meaningful, and the learning rate is halved.
         name: of the files.
         steps: exact number of optimisation steps instead of a time.
+        energy_weight: of squared energy errors beside squared force errors, see :class:`halocline.training.forces.ForceMatching`.
+        late_energy_weight: what the energy weight rises to in the second half; None: it stays.
+        largest_force: eV/Å, frames with a larger force component are left out and counted in the model card.
 
     Raises:
-        UserError: no frames, a missing label, mixed levels of theory, or an ``initial`` that does not fit.
+        UserError: no frames, a missing label, mixed levels of theory, an ``initial`` that does not fit, a negative weight, or
+            no frame below ``largest_force``.
         RunFailure: the training diverges, or its checkpoint is corrupt.
     """
     require_labels(frames_train, ("energy", "forces"), "training frames")
     require_labels(frames_valid, ("energy", "forces"), "validation frames")
     level = one_level([*frames_train, *frames_valid], "training frames")
-    train, valid = atom_sites(frames_train, section.cutoff), atom_sites(frames_valid, section.cutoff)
-    place = Place(folder, name, _inputs(section, train, valid, budget, seed, steps, initial))
+    train, cleaned = clean_labels(atom_sites(frames_train, section.cutoff), largest_force, "training frames")
+    valid, cleaned_valid = clean_labels(atom_sites(frames_valid, section.cutoff), largest_force, "validation frames")
+    weights = EnergyWeights(energy_weight, energy_weight if late_energy_weight is None else late_energy_weight)
+    place = Place(folder, name, _inputs(section, train, valid, budget, seed, steps, initial, weights))
     done = place.finished()
     if done is not None:
         return done
@@ -71,7 +82,7 @@ def train_energy_forces(
     if initial is None:
         set_references(model, train, of_train)
     batches = residual_batches(model, train, of_train), residual_batches(model, valid, of_valid)
-    objective = ForceMatching(model, *batches, ENERGY_WEIGHT)
+    objective = ForceMatching(model, *batches, weights)
     rate = section.learning_rate * (0.5 if initial is not None else 1.0)
     schedule = Schedule(budget, rate, section.batch, seed, steps)
     prior_error = 0.0 if model.prior is None else force_error(valid, of_valid)
@@ -80,6 +91,8 @@ def train_energy_forces(
         "seed": seed,
         "initial": None if initial is None else files.hash_file(initial),
         "prior": prior,
+        "loss": {"energy_weight": weights.early, "late_energy_weight": weights.late},
+        "cleaning": {"training": cleaned, "validation": cleaned_valid},
         "label_spread": force_spread(model, valid),
         **_description(model, train, valid, frames_train),
     }
@@ -98,7 +111,6 @@ def _description(model: Model, train: Sequence[Sites], valid: Sequence[Sites], f
     return {
         "purpose": "potential energy and forces of the atoms",
         "data": {"training_frames": len(train), "validation_frames": len(valid), "sites": sum(len(item.types) for item in train)},
-        "loss": {"energy_weight": ENERGY_WEIGHT},
         "domain": _domain(model, train, frames),
     }
 
@@ -195,6 +207,7 @@ def _inputs(
     seed: int,
     steps: int | None,
     initial: Path | None,
+    weights: EnergyWeights,
 ) -> str:
     """Hash of everything that the outcome depends on."""
     arrays: list[np.ndarray] = []
@@ -202,4 +215,4 @@ def _inputs(
         arrays += [item.types, item.positions, item.forces, np.array([item.energy], dtype=np.float64)]
     begun = None if initial is None else files.hash_file(initial)
     division = (len(train), len(valid))
-    return hash_inputs(section, arrays, division, budget, seed, steps, initial=begun, energy_weight=ENERGY_WEIGHT)
+    return hash_inputs(section, arrays, division, budget, seed, steps, initial=begun, energy_weights=asdict(weights))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from halocline.errors import UserError
 from halocline.models.heads.energy import EnergyHead
 from halocline.models.model import Model
 from halocline.models.priors.fit import prior_energy_and_forces
@@ -22,6 +24,33 @@ VALIDATION_FRAMES = 24
 """Frames that the learning curve and the choice of weights go by; the errors that are reported use all frames."""
 
 
+@dataclass(frozen=True)
+class EnergyWeights:
+    """Weight of the energies in the loss in the course of a training, dimensionless.
+
+    Forces carry most of the information and are learned first. Energies, one number for a whole configuration, gain from a
+    larger weight when the learning rate is already small.
+
+    Attributes:
+        early: up to one half of the training.
+        late: from three quarters on; in between it changes by a constant factor per step.
+    """
+
+    early: float
+    late: float
+
+    def __post_init__(self) -> None:
+        if not (self.early >= 0 and self.late >= 0):
+            raise UserError(f"energy weights {self.early} and {self.late}", "training", "Use weights of zero or more.")
+
+    def at(self, fraction: float) -> float:
+        """Weight after a fraction of the training."""
+        share = min(1.0, max(0.0, 4 * fraction - 2))
+        if self.early > 0 and self.late > 0:
+            return self.early ** (1 - share) * self.late**share
+        return (1 - share) * self.early + share * self.late
+
+
 class ForceMatching(Objective):
     """Mean squared error of force components, plus squared errors of energies per site.
 
@@ -31,13 +60,15 @@ class ForceMatching(Objective):
     Args:
         model: with an energy head whose references are set.
         train, valid: residual labels; energies and forces that are NaN are left out.
-        energy_weight: w, dimensionless.
+        energy_weight: w, dimensionless; one number, or how it changes. The weights that are kept are those with the smallest
+            validation error of forces and energies together, weighted as in the end.
     """
 
     note = (1000.0, "meV/A")
 
-    def __init__(self, model: Model, train: Sequence[Batch], valid: Sequence[Batch], energy_weight: float) -> None:
-        self.model, self.train, self.n_samples, self.energy_weight = model, list(train), len(train), energy_weight
+    def __init__(self, model: Model, train: Sequence[Batch], valid: Sequence[Batch], energy_weight: float | EnergyWeights) -> None:
+        self.model, self.train, self.n_samples = model, list(train), len(train)
+        self.weights = energy_weight if isinstance(energy_weight, EnergyWeights) else EnergyWeights(energy_weight, energy_weight)
         chosen = [valid[int(k)] for k in np.linspace(0, len(valid) - 1, min(len(valid), VALIDATION_FRAMES))]
         self.valid = [join(chosen[start : start + VALIDATION_BATCH]) for start in range(0, len(chosen), VALIDATION_BATCH)]
         shortest = min(float(batch.distances.min()) for batch in [*train, *valid] if len(batch.distances))
@@ -46,13 +77,13 @@ class ForceMatching(Objective):
         self.seen = _Errors()
 
     def loss(self, samples: list[int]) -> Tensor:
-        batch = join([self.train[index] for index in samples])
+        batch, energy_weight = join([self.train[index] for index in samples]), self.weights.at(self.fraction)
 
         def slopes(energy: Tensor, forces: Tensor) -> tuple[Tensor, Tensor]:
             delta_f, delta_e = _force_error(forces, batch), _energy_error(energy, batch)
             self.seen.add(batch, delta_f, delta_e)
             n_energies, n_forces = max(1, _known(batch.energies)), max(1, _known(batch.forces))
-            by_energy = batch.weights * delta_e / batch.counts * (2.0 * self.energy_weight / (self.scale**2 * n_energies))
+            by_energy = batch.weights * delta_e / batch.counts * (2.0 * energy_weight / (self.scale**2 * n_energies))
             by_force = batch.weights[batch.frame][:, None] * delta_f * (2.0 / (self.scale**2 * n_forces))
             return by_energy, by_force
 
@@ -68,6 +99,11 @@ class ForceMatching(Objective):
             energy, forces = self.step.energy_and_forces(batch)
             errors.add(batch, _force_error(forces, batch), _energy_error(energy, batch))
         return errors.rms()
+
+    def score(self, errors: Mapping[str, float]) -> float:
+        """Square root of the loss of the validation set with the energy weight of the end, eV/Å."""
+        sites = sum(float(batch.counts.sum()) for batch in self.valid) / sum(batch.n_frames for batch in self.valid)
+        return math.sqrt(errors["force"] ** 2 + self.weights.late * sites * errors.get("energy", 0.0) ** 2)
 
 
 class _Errors:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,11 +32,13 @@ class Objective(ABC):
         model: its parameters are trained.
         n_samples: number of training samples.
         note: unit of the first validation error, and factor to it, for the progress bar.
+        fraction: of the training that is done; the loop sets it before every step.
     """
 
     model: Model
     n_samples: int
     note: tuple[float, str] = (1.0, "")
+    fraction: float = 0.0
 
     @abstractmethod
     def loss(self, samples: list[int]) -> Tensor:
@@ -48,7 +50,11 @@ class Objective(ABC):
 
     @abstractmethod
     def validation_errors(self) -> dict[str, float]:
-        """Errors on held-back samples with the present weights; the first selects the weights that are kept."""
+        """Errors on held-back samples with the present weights; the first one is shown."""
+
+    def score(self, errors: Mapping[str, float]) -> float:
+        """One number of validation errors; the weights with the smallest are kept. The first error unless a kind knows better."""
+        return next(iter(errors.values()))
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,7 @@ class Progression:
         seconds: wall time of the loop so far.
         curve: one dictionary per validation: step, epoch, seconds, learning_rate and errors.
         average: running average of each parameter.
-        best: averaged parameters with the smallest validation error so far, and that error.
+        best, best_error, best_row: averaged parameters with the smallest score so far, that score, and its place in the curve.
     """
 
     step: int = 0
@@ -107,6 +113,7 @@ class Progression:
     average: list[Tensor] = field(default_factory=list)
     best: list[Tensor] = field(default_factory=list)
     best_error: float = math.inf
+    best_row: int = -1
 
     def fraction(self, schedule: Schedule) -> float:
         """Share of the training that is done."""
@@ -158,6 +165,7 @@ class Loop:
             state.average = [parameter.detach().clone() for parameter in self.parameters]
         if state.step:
             self.report(state.seconds if self.schedule.steps is None else state.step, self.shown)
+        self.objective.fraction = state.fraction(self.schedule)
         self.last = time.monotonic()
 
     def more(self, step: int) -> bool:
@@ -178,6 +186,7 @@ class Loop:
         torch._foreach_lerp_(state.average, [parameter.detach() for parameter in self.parameters], 1 - decay)
         before = self._validation_number()
         state.seconds += now - self.last
+        self.objective.fraction = state.fraction(self.schedule)
         self.report(now - self.last if self.schedule.steps is None else 1.0, self.shown)
         self.last = now
         # Few steps fill a short budget: the first one always shows whether anything works at all.
@@ -194,16 +203,17 @@ class Loop:
         state = self.progression
         with self.weights(state.average):
             errors = self.objective.validation_errors()
-        first = next(iter(errors.values()))
-        if not math.isfinite(first):
+        first, score = next(iter(errors.values())), self.objective.score(errors)
+        if not (math.isfinite(first) and math.isfinite(score)):
             raise RunFailure(f"the validation error is {first} after {state.step} steps", "training", _DIVERGED)
         epoch = state.step * self.schedule.batch / self.objective.n_samples
         head = {"step": float(state.step), "epoch": epoch, "seconds": state.seconds, "learning_rate": self.learning_rate}
         training = {f"train_{name}": value for name, value in self.objective.training_errors().items()}
         state.curve.append({**head, **training, **{f"valid_{name}": value for name, value in errors.items()}})
         self.shown = first
-        if first < state.best_error:
-            state.best_error, state.best = first, [tensor.clone() for tensor in state.average]
+        if score < state.best_error:
+            state.best_error, state.best_row = score, len(state.curve) - 1
+            state.best = [tensor.clone() for tensor in state.average]
         files.write_json(self.curve_file, {"n_samples": self.objective.n_samples, "curve": state.curve})
 
     def finish(self) -> None:

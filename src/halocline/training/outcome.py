@@ -137,8 +137,8 @@ def train_objective(
 
 def _kept_errors(progression: Progression) -> dict[str, float]:
     """Validation errors of the weights that were kept."""
-    rows = [{name[6:]: value for name, value in row.items() if name.startswith("valid_")} for row in progression.curve]
-    return min(rows, key=lambda row: next(iter(row.values())))
+    row = progression.curve[progression.best_row]
+    return {name[6:]: value for name, value in row.items() if name.startswith("valid_")}
 
 
 def errors_against_spread(errors: Mapping[str, float], spreads: Mapping[str, float]) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from halocline.models.base import Graph
 from halocline.models.heads.energy import EnergyHead
 from halocline.models.model import Model
+from halocline.models.painn import PaiNN
 from halocline.models.radial import ShiftedSoftplus
 from halocline.models.schnet import Interaction, SchNet
 from halocline.training import kernels
@@ -239,5 +240,9 @@ def make_step(model: Model, shortest: float) -> NetworkStep:
         model: with an energy head.
         shortest: Å, shortest distance of any pair that will be seen.
     """
-    # A subclass may compute something else with the same parameters: only SchNet itself takes the short cut.
+    from halocline.training.painn_step import PaiNNStep  # it is made of parts of this module
+
+    # A subclass may compute something else with the same parameters: only the networks themselves take the short cuts.
+    if type(model.representation) is PaiNN:
+        return PaiNNStep(model)
     return SchNetStep(model, shortest) if type(model.representation) is SchNet else GeneralStep(model)
