@@ -52,6 +52,24 @@ def multiply(a: SingleArray, b: SingleArray, c: SingleArray, n_rows: int) -> Non
                 c[i, f] += factor * b[k, f]
 
 
+@njit(fastmath=FASTMATH, error_model="numpy", cache=True)
+def clear(array: SingleArray, first: int, n_rows: int) -> None:
+    """Zero in some rows."""
+    for row in range(first, first + n_rows):
+        line = array[row]
+        for f in range(len(line)):
+            line[f] = 0.0
+
+
+@njit(fastmath=FASTMATH, error_model="numpy", cache=True)
+def fill(array: SingleArray, values: SingleArray, n_rows: int) -> None:
+    """The same values in each of the first rows."""
+    for row in range(n_rows):
+        line = array[row]
+        for f in range(len(values)):
+            line[f] = values[f]
+
+
 @njit(inline="always")
 def _decay(value: float) -> float:
     """e^-|x| in single precision: 2^k times the Taylor series of 2^f on [-1/2, 1/2], free of calls and branches."""

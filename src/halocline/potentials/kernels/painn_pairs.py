@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from halocline.potentials.kernels.buffers import Sites
-from halocline.potentials.kernels.dense import FASTMATH, SingleArray
+from halocline.potentials.kernels.dense import FASTMATH, SingleArray, clear
 from halocline.potentials.kernels.painn_buffers import Work
 from halocline.potentials.kernels.painn_tables import LANES, PaiNNArrays
 
@@ -150,7 +150,7 @@ def convolve(layer: int, group: int, slab: int, first: int, last: int, network: 
     table, node, received = network.filters[layer, group], work.node[layer, group], work.received[slab, group]
     start, neighbours, knots, fractions, units = pairs.start, pairs.neighbours, work.knot, work.fraction, work.unit
     # The second site of a pair is never before the first.
-    received[first : len(pairs.sites)] = 0.0
+    clear(received, first, len(pairs.sites) - first)
     for i in range(first, last):
         node_i, received_i = node[i], received[i]
         for pair in range(start[i], start[i + 1]):
@@ -169,7 +169,7 @@ def convolve_back(layer: int, group: int, slab: int, first: int, last: int, netw
     start, neighbours, knots, fractions, units = pairs.start, pairs.neighbours, work.knot, work.fraction, work.unit
     scale = np.float32(1.0 / network.spacing)
     if layer > 0:
-        d_node[first : len(pairs.sites)] = 0.0
+        clear(d_node, first, len(pairs.sites) - first)
     for i in range(first, last):
         node_i, d_node_i = node[i], d_node[i]
         for pair in range(start[i], start[i + 1]):

@@ -10,9 +10,10 @@ import numpy as np
 from numba import njit, prange
 
 from halocline.potentials.kernels.buffers import Sites
+from halocline.potentials.kernels.dense import clear
 from halocline.potentials.kernels.painn_buffers import BLOCK, Work
 from halocline.potentials.kernels.painn_pairs import convolve, convolve_back
-from halocline.potentials.kernels.painn_sites import gather_received, head, send, send_back, update, update_back
+from halocline.potentials.kernels.painn_sites import gather_received, head, put, send, send_back, update, update_back
 from halocline.potentials.kernels.painn_tables import LANES, PaiNNArrays
 from halocline.potentials.kernels.prior_pairs import class_of, prior_pair
 from halocline.potentials.kernels.tables import PriorArrays
@@ -33,16 +34,16 @@ def _prepare(first: int, last: int, network: PaiNNArrays, pairs: Sites, work: Wo
         work.fraction[pair] = position - knot
         for k in range(3):
             work.unit[pair, k] = pairs.displacements[pair, k] / pairs.distances[pair]
-        for group in range(n_groups):
-            work.gradient[group, pair] = 0.0
+    for group in range(n_groups):
+        clear(work.gradient[group], pairs.start[first], pairs.start[last] - pairs.start[first])
     for row in range(first, last):
         kind = pairs.types[pairs.sites[row]]
-        work.scalars[row] = network.embedding[kind]
-        work.vectors[3 * row : 3 * row + 3] = 0.0
+        for f in range(width):
+            work.scalars[row, f] = network.embedding[kind, f]
         for group in range(n_groups):
             for k in range(3):
-                place = k * width + group * LANES
-                work.node[0, group, row, k * LANES : (k + 1) * LANES] = network.sent[kind, place : place + LANES]
+                put(network.sent[kind], k * width + group * LANES, work.node[0, group, row], k * LANES)
+    clear(work.vectors, 3 * first, 3 * (last - first))
 
 
 @njit(error_model="numpy", cache=True)
@@ -52,15 +53,16 @@ def _site_phase(phase: int, layer: int, block: int, thread: int, bounds: IntArra
     n_rows, top = min(BLOCK, len(pairs.sites) - first), len(network.filters) - 1
     if phase == UPDATE_BACK:
         send_back(layer, first, n_rows, thread, bounds, network, work)
-        update_back(layer - 1, first, n_rows, thread, True, network, work)
+        layer -= 1
     else:
         gather_received(first, n_rows, bounds, work)
         update(layer, first, n_rows, thread, phase != TURN, network, work)
         if phase == TURN:
             head(first, n_rows, thread, network, pairs, work)
-            update_back(layer, first, n_rows, thread, False, network, work)
         elif layer < top:
             send(layer + 1, first, n_rows, thread, network, work)
+    if phase == TURN or phase == UPDATE_BACK:
+        update_back(layer, first, n_rows, thread, phase == UPDATE_BACK, network, work)
 
 
 @njit(error_model="numpy", cache=True)
@@ -70,7 +72,11 @@ def _forces(slab: int, first: int, last: int, prior: PriorArrays, pairs: Sites, 
     dE/dr_ij = E_r u + (E_u - u (u.E_u)) / r. Half of each pair of the prior belongs to the site at either end.
     """
     forces, capped, virial, own = work.forces[slab], work.capped[slab], work.virial[slab], work.own_pairs[slab]
-    forces[:], capped[:], virial[:], own[:] = 0.0, 0, 0.0, 0.0
+    for k in range(3):
+        for row in range(len(pairs.sites)):
+            forces[row, k], capped[row], own[row] = 0.0, 0, 0.0
+        for m in range(3):
+            virial[m, k] = 0.0
     energy, n_groups, weights, gradient = 0.0, len(work.gradient), work.weights, work.gradient
     for i in range(first, last):
         for pair in range(pairs.start[i], pairs.start[i + 1]):
@@ -169,7 +175,9 @@ def collect(
         own[pairs.sites[row]] = work.own[row]
     for slab in range(n_slabs):
         energy += work.energy[slab]
-        virial += work.virial[slab]
+        for k in range(3):
+            for m in range(3):
+                virial[m, k] += work.virial[slab, m, k]
         for row in range(len(pairs.sites)):
             site = pairs.sites[row]
             own[site] += work.own_pairs[slab, row]

@@ -13,21 +13,13 @@ import numpy as np
 from numba import njit
 
 from halocline.potentials.kernels.buffers import Sites
-from halocline.potentials.kernels.dense import FASTMATH, SingleArray, multiply, silu_in_place, softplus_in_place
+from halocline.potentials.kernels.dense import FASTMATH, SingleArray, clear, fill, multiply, silu_in_place, softplus_in_place
 from halocline.potentials.kernels.painn_buffers import Work
 from halocline.potentials.kernels.painn_tables import LANES, PaiNNArrays
 from halocline.topology import IntArray
 
 _N = LANES
 _FLOOR = np.float32(1e-8)  # of the squared norm, as in the torch module
-
-
-@njit(fastmath=FASTMATH, error_model="numpy", cache=True)
-def fill(array: SingleArray, values: SingleArray, n_rows: int) -> None:
-    """The same values in every row."""
-    for row in range(n_rows):
-        for f in range(len(values)):
-            array[row, f] = values[f]
 
 
 @njit(fastmath=FASTMATH, error_model="numpy", cache=True)
@@ -47,7 +39,7 @@ def _add(source: SingleArray, at: int, target: SingleArray, to: int) -> None:
 
 
 @njit(fastmath=FASTMATH, error_model="numpy", cache=True)
-def _put(source: SingleArray, at: int, target: SingleArray, to: int) -> None:
+def put(source: SingleArray, at: int, target: SingleArray, to: int) -> None:
     """target[to + f] = source[at + f] for one group of features."""
     here, there = source[at : at + _N], target[to : to + _N]
     for f in range(_N):
@@ -82,8 +74,8 @@ def send(layer: int, first: int, n_rows: int, thread: int, network: PaiNNArrays,
         for row in range(n_rows):
             node = work.node[layer, group, first + row]
             for k in range(3):
-                _put(message[row], k * width + group * _N, node, k * _N)
-                _put(work.vectors[3 * (first + row) + k], group * _N, node, (3 + k) * _N)
+                put(message[row], k * width + group * _N, node, k * _N)
+                put(work.vectors[3 * (first + row) + k], group * _N, node, (3 + k) * _N)
 
 
 @njit(error_model="numpy", cache=True)
@@ -91,7 +83,7 @@ def send_back(layer: int, first: int, n_rows: int, thread: int, bounds: IntArray
     """Add to the derivatives by scalars and vectors what comes back through the messages."""
     d_hidden, d_message = work.hidden[thread], work.wide[thread]
     width = work.scalars.shape[1]
-    d_message[:n_rows] = 0.0
+    clear(d_message, 0, n_rows)
     for row in range(n_rows):
         for slab in range(len(bounds) - 1):
             if bounds[slab] <= first + row:
@@ -100,7 +92,7 @@ def send_back(layer: int, first: int, n_rows: int, thread: int, bounds: IntArray
                     for k in range(3):
                         _add(source, k * _N, d_message[row], k * width + group * _N)
                         _add(source, (3 + k) * _N, work.d_vectors[3 * (first + row) + k], group * _N)
-    d_hidden[:n_rows] = 0.0
+    clear(d_hidden, 0, n_rows)
     multiply(d_message, network.send2_t[layer], d_hidden, n_rows)
     _scale(d_hidden, work.send_slope[layer, first : first + n_rows], n_rows)
     multiply(d_hidden, network.send1_t[layer], work.d_scalars[first : first + n_rows], n_rows)
@@ -135,9 +127,11 @@ def update(layer: int, first: int, n_rows: int, thread: int, vectors: bool, netw
     """The mixing within sites; the vectors are left alone where nobody needs them."""
     width, last = work.scalars.shape[1], first + n_rows
     mixed, inner, hidden = work.mixed[layer, 3 * first : 3 * last], work.inner[thread], work.hidden[thread]
-    mixed[:] = 0.0
+    clear(mixed, 0, 3 * n_rows)
     multiply(work.vectors[3 * first : 3 * last], network.mix[layer], mixed, 3 * n_rows)
-    inner[:n_rows, :width] = work.scalars[first:last]
+    for row in range(n_rows):
+        for f in range(width):
+            inner[row, f] = work.scalars[first + row, f]
     _norms(mixed, inner, n_rows, width)
     fill(hidden, network.gate_bias1[layer], n_rows)
     multiply(inner, network.gate1[layer], hidden, n_rows)
@@ -178,7 +172,10 @@ def update_back(layer: int, first: int, n_rows: int, thread: int, vectors: bool,
     mixed, gates = work.mixed[layer, 3 * first : 3 * last], work.gate_scalars[layer, first:last]
     d_scalars, d_vectors = work.d_scalars[first:last], work.d_vectors[3 * first : 3 * last]
     inner, d_mixed, d_hidden, single = work.inner[thread], work.d_mixed[thread], work.hidden[thread], work.single[thread]
-    d_mixed[: 3 * n_rows], inner[:n_rows], d_hidden[:n_rows], single[:n_rows] = 0.0, 0.0, 0.0, 0.0
+    clear(d_mixed, 0, 3 * n_rows)
+    clear(d_hidden, 0, n_rows)
+    clear(inner, 0, n_rows)
+    clear(single, 0, n_rows)
     if vectors:
         vector_gates = work.gate_vectors[layer, first:last]
         for row in range(n_rows):
@@ -186,16 +183,17 @@ def update_back(layer: int, first: int, n_rows: int, thread: int, vectors: bool,
                 _add_product(d_vectors[3 * row + k], mixed[3 * row + k], single[row], width)
                 _add_product(d_vectors[3 * row + k], vector_gates[row], d_mixed[3 * row + k], width)
         multiply(single, network.gate_vectors_t[layer], d_hidden, n_rows)
-        single[:n_rows] = 0.0
+        clear(single, 0, n_rows)
     else:
-        d_vectors[:] = 0.0
+        clear(d_vectors, 0, 3 * n_rows)
     for row in range(n_rows):
-        inner[row, :width] = d_scalars[row]
+        for f in range(width):
+            inner[row, f] = d_scalars[row, f]
         _products(mixed, row, d_scalars[row], inner[row, width:], width)
         _add_product(d_scalars[row], gates[row, width:], single[row], width)  # dE/d(u.w)
     multiply(inner, network.gate_scalars_t[layer], d_hidden, n_rows)
     _scale(d_hidden, work.gate_slope[layer, first:last], n_rows)
-    inner[:n_rows] = 0.0
+    clear(inner, 0, n_rows)
     multiply(d_hidden, network.gate1_t[layer], inner, n_rows)
     _divide_by_norms(mixed, inner, n_rows, width)
     for row in range(n_rows):
@@ -215,9 +213,9 @@ def _hand_to_pairs(layer: int, first: int, n_rows: int, work: Work) -> None:
     for group in range(work.node.shape[1]):
         for row in range(first, first + n_rows):
             node = work.node[layer, group, row]
-            _put(work.d_scalars[row], group * _N, node, 6 * _N)
+            put(work.d_scalars[row], group * _N, node, 6 * _N)
             for k in range(3):
-                _put(work.d_vectors[3 * row + k], group * _N, node, (7 + k) * _N)
+                put(work.d_vectors[3 * row + k], group * _N, node, (7 + k) * _N)
 
 
 @njit(fastmath=FASTMATH, error_model="numpy", cache=True)
@@ -234,5 +232,5 @@ def head(first: int, n_rows: int, thread: int, network: PaiNNArrays, pairs: Site
             slope[row, f] *= network.head2[f] * weight
         work.own[first + row] = network.scale * value + network.shift[pairs.types[pairs.sites[first + row]]]
     d_scalars = work.d_scalars[first : first + n_rows]
-    d_scalars[:] = 0.0
+    clear(d_scalars, 0, n_rows)
     multiply(slope, network.head1_t, d_scalars, n_rows)
