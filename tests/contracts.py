@@ -7,6 +7,7 @@ import math
 import os
 import pickle
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ import torch
 
 from halocline.adress.coupling.base import Coupling
 from halocline.adress.regions import Regions, Resolution, regions_from_json
+from halocline.adress.reservoir import Reservoir
+from halocline.config.load import validate
 from halocline.config.study import RegionsSection, Validation
 from halocline.dynamics.record import Record
 from halocline.errors import HaloclineError, UserError
@@ -29,6 +32,7 @@ from halocline.molecules.base import Molecule, build_topology
 from halocline.molecules.water import WATER
 from halocline.observables.base import Observable, Setting
 from halocline.potentials.lennard_jones import LennardJones
+from halocline.potentials.pair_table import PairTable
 from halocline.reference.base import ReferenceEngine
 from halocline.state import State
 
@@ -157,6 +161,42 @@ def check_regions(kind: type[Regions]) -> None:
     shares = volumes / edges.prod()
     assert (np.abs(found / 20000 - shares) < 4 * np.sqrt(shares / 20000)).all()
     assert regions_from_json(json.loads(json.dumps(regions.to_json()))) == regions
+
+
+def check_reservoir(kind: type[Reservoir], folder: Path) -> None:
+    """Nothing acts in an ideal gas and nothing is trained for it; else forces are minus the gradient of an energy that ends somewhere."""
+    assert kind.name
+    assert kind.summary
+    assert kind.force_fields
+    reservoir, state = kind(), _water(periodic=True)
+    assert reservoir.is_trained or not reservoir.is_tabulated
+    assert reservoir.is_tabulated or not reservoir.is_pair_table
+    study = validate({"coupling": {"reservoir": kind.name}, "coarse_table": {"cutoff": "4 A"}}, "test")
+    assert reservoir.thickness(study) > 0
+    assert all(study.model_dump()[section][key] is not None for section, key in (dotted.split(".") for dotted in kind.keys))
+    if reservoir.is_ideal:
+        assert not reservoir.is_trained
+        assert reservoir.between(study, None) is None
+        return
+    if reservoir.is_trained and not reservoir.is_tabulated:
+        return  # a learned model, whose potential has tests of its own
+    table = folder / "coarse.npz"
+    PairTable.from_functions({("water", "water"): lambda r: 0.01 * (4.0 - r) ** 3}, 0.5, 4.0).save(table)
+    potential = reservoir.between(study, table if reservoir.is_trained else None)
+    assert potential is not None
+    potential.bind(state.topology, np.diag([60.0, 60.0, 60.0]))
+    everyone, step = np.ones(2, dtype=bool), 1e-4
+    slopes = []
+    for sign in (1, -1):
+        moved = state.positions.copy()
+        moved[3:, 1] += sign * step
+        slopes.append(sign * potential.evaluate(moved, everyone).energy / (2 * step))
+    forces = potential.evaluate(state.positions, everyone).forces
+    assert -sum(slopes) == pytest.approx(forces[3:, 1].sum(), abs=1e-6)
+    assert abs(forces[3:, 1].sum()) > 1e-4, "molecules in contact feel each other"
+    apart = state.positions.copy()
+    apart[3:] += np.array([0.0, potential.interaction_range + 3.0, 0.0])
+    assert potential.evaluate(apart, everyone).energy == pytest.approx(0.0, abs=1e-12)
 
 
 def check_coupling(kind: type[Coupling]) -> None:

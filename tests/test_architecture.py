@@ -94,6 +94,21 @@ class HomoHead(Head):
         return {"homo": values.new_zeros(graph.n_frames).index_add(0, graph.frame, values) / count}
 ''',
     ),
+    "reservoirs": (
+        "soft",
+        '''
+from halocline.adress.reservoir import Reservoir
+from halocline.potentials.lennard_jones import LennardJones
+
+class Soft(Reservoir):
+    name = "soft"
+    summary = "a liquid of soft beads"
+    force_fields = frozenset({"learned", "classical"})
+
+    def between(self, study, trained):
+        return LennardJones(3.0, 0.002, 6.0, centres=True)
+''',
+    ),
     "couplings": (
         "plain",
         '''
@@ -162,6 +177,8 @@ def check(kind: str, value: object, folder: Path) -> None:
         contracts.check_head(value)  # type: ignore[arg-type]
     elif kind == "regions":
         contracts.check_regions(value)  # type: ignore[arg-type]
+    elif kind == "reservoirs":
+        contracts.check_reservoir(value, folder)  # type: ignore[arg-type]
     elif kind == "couplings":
         contracts.check_coupling(value)  # type: ignore[arg-type]
     elif kind == "observables":
@@ -199,7 +216,7 @@ def test_one_new_file_is_listed(plugins: Path, capsys: pytest.CaptureFixture[str
 def test_one_new_file_can_be_named_in_a_study(plugins: Path) -> None:
     names = {
         "system": {"molecules": {"water": 400, "neon": 4}},
-        "coupling": {"name": "plain"},
+        "coupling": {"name": "plain", "reservoir": "soft"},
         "multipoles": {"engine": "springs", "quantities": ["homo"]},
         "multipole_model": {"name": "meanfield", "heads": ["homo"]},
     }

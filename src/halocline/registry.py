@@ -28,6 +28,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "models": ("halocline.models", "halocline.models.base:Representation"),
     "heads": ("halocline.models.heads", "halocline.models.heads.base:Head"),
     "regions": ("halocline.adress.regions", "halocline.adress.regions.base:Regions"),
+    "reservoirs": ("halocline.adress.reservoir", "halocline.adress.reservoir.base:Reservoir"),
     "couplings": ("halocline.adress.coupling", "halocline.adress.coupling.base:Coupling"),
     "executors": ("halocline.execute", "halocline.execute.base:Executor"),
     "observables": ("halocline.observables", "halocline.observables.base:Observable"),

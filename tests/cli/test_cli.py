@@ -114,7 +114,7 @@ def test_schema_is_one_json_object(capsys: pytest.CaptureFixture[str]) -> None:
 def test_list_names_parts_with_a_sentence_each(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["list", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert set(found) == {"molecules", "engines", "models", "heads", "regions", "couplings", "observables", "executors"}
+    assert set(found) == {"molecules", "engines", "models", "heads", "regions", "reservoirs", "couplings", "observables", "executors"}
     assert all(entry["summary"] for entries in found.values() for entry in entries)
     assert run(["list", "engines"]) == 0
     assert "tblite" in capsys.readouterr().out

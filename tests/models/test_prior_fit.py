@@ -132,3 +132,14 @@ def test_no_pairs_are_refused() -> None:
     )
     with pytest.raises(UserError, match="no pair"):
         fit_pair_prior([lonely], [1], CUTOFF)
+
+
+def test_a_frame_in_which_a_pair_of_types_never_meets_takes_part_in_the_fit():
+    sites = analytic_sites(12)
+    first = sites[0]
+    # Only the last dumb-bell of one frame carries a third type: pairs of it with itself exist in no other frame.
+    types = first.types.copy()
+    types[:4] = [3, 8, 3, 8]
+    sites[0] = Sites(types, first.molecule, first.positions, first.i, first.j, first.shifts, first.forces, first.energy)
+    tables = fit_pair_prior(sites, [1, 3, 8], CUTOFF).tables
+    assert np.all(np.isfinite(np.concatenate([values.detach().numpy().ravel() for values in tables.state_dict().values()])))

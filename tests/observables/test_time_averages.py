@@ -25,11 +25,12 @@ def ar1(n, tau, generator):
     return (lfilter([1], [1, -phi], noise) * math.sqrt(1 - phi**2))[-n:]
 
 
-def test_statistical_inefficiency_of_an_exponential_correlation():
+def test_statistical_inefficiency_of_an_exponential_correlation_errs_on_the_side_of_large():
     phi = math.exp(-1.0 / 5)
     expected = (1 + phi) / (1 - phi)
     measured = np.mean([statistical_inefficiency(ar1(2000, 5, np.random.default_rng(seed))) for seed in range(20)])
-    assert measured == pytest.approx(expected, rel=0.1)
+    # The larger of two estimates, one of them from 16 cosines: 1/sqrt(8) = 35 % of scatter make it larger by a seventh on average.
+    assert expected < measured < 1.2 * expected
 
 
 @pytest.mark.parametrize("series", [np.full(50, 3.7), np.array([1.0, 2.0]), np.array([1.0, np.nan, 2.0, 3.0, 1.0]), np.zeros(0)])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from preflight_studies import classical, refused, study
 
 from halocline.adress.thermodynamic_force import ThermodynamicForce
+from halocline.config.study import Study
 from halocline.errors import UserError
 from halocline.stages._assembly import regions_of
 from halocline.stages._first_force import empty_force
@@ -23,6 +25,22 @@ def test_learned_beads_as_reservoir_of_a_classical_force_field_are_refused() -> 
     error = refused(classical(coupling={"reservoir": "model"}))
     assert error.where == "study file: coupling.reservoir"
     assert "table" in error.remedy
+    assert "learned" in error.remedy
+
+
+@pytest.mark.parametrize("reservoir", ["table", "dipole"])
+def test_tabulated_beads_as_reservoir_of_a_learned_force_field_are_refused(reservoir: str) -> None:
+    error = refused(study(coupling={"reservoir": reservoir}))
+    assert error.where == "study file: coupling.reservoir"
+    assert "model or tracer" in error.remedy
+    assert "classical" in error.remedy
+
+
+@pytest.mark.parametrize("make", [study, classical])
+def test_an_unknown_reservoir_is_refused_with_the_closest_name(make: Callable[..., Study]) -> None:
+    error = refused(make(coupling={"reservoir": "tracers"}))
+    assert error.where == "study file: coupling.reservoir"
+    assert "Did you mean 'tracer'?" in error.remedy
 
 
 def test_a_transition_layer_thinner_than_the_cutoff_of_the_force_field_is_refused() -> None:

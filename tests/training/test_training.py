@@ -1,22 +1,17 @@
-"""Training learns what there is to learn, refuses what it must, and survives being killed."""
+"""Training learns what there is to learn, and refuses what it must."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from random_models import random_model, water_box
+from toy_training import LEVEL, SECTION, toy_frames
 
 from halocline.config.study import CoarseModel, MultipoleModel
-from halocline.config.study import Model as ModelSection
 from halocline.datasets.frame import Frame
-from halocline.errors import RunFailure, UserError
+from halocline.errors import UserError
 from halocline.mapping.centre_of_mass import to_beads
 from halocline.models.model import Model
 from halocline.molecules.base import build_topology
@@ -27,50 +22,6 @@ from halocline.training.energy_forces import train_energy_forces
 from halocline.training.evaluate import bootstrap, evaluate_beads, evaluate_energy_forces, evaluate_multipoles, rms
 from halocline.training.multipoles import train_multipoles
 from halocline.units import BAR
-
-SECTION = ModelSection(features=16, layers=2, cutoff="3.5 A")  # type: ignore[arg-type]
-LEVEL = {"method": "analytic"}
-
-
-def toy_energy_forces(state: State) -> tuple[float, np.ndarray]:
-    """Bond springs, and a Gaussian three-body-like term: the square of the coordination of each oxygen by hydrogens."""
-    x = torch.tensor(state.positions, requires_grad=True)
-    energy = torch.zeros((), dtype=torch.float64)
-    molecules = x.reshape(-1, 3, 3)
-    bonds = (molecules[:, 1:] - molecules[:, :1]).norm(dim=2)
-    hh = (molecules[:, 1] - molecules[:, 2]).norm(dim=1)
-    energy = energy + 20.0 * (bonds - 0.97).square().sum() + 5.0 * (hh - 1.53).square().sum()
-    vectors = x[None] - molecules[:, :1]
-    if state.periodic:
-        vectors = vectors - torch.tensor(state.edges) * torch.round(vectors.detach() / torch.tensor(state.edges))
-    r = (vectors.square().sum(dim=2) + 1e-12).sqrt()
-    outside = torch.tensor(state.topology.molecule_of_atom[None] != np.arange(len(molecules))[:, None])
-    close = torch.where(outside & (r < 3.4), torch.exp(-((r - 1.8) ** 2)) * (1 - (r / 3.4).clamp(max=1.0) ** 2) ** 3, 0.0).sum(dim=1)
-    energy = energy + 0.15 * (close - 2.0).square().sum() - 100.0 * len(molecules)
-    (gradient,) = torch.autograd.grad(energy, x)
-    return float(energy.detach()), -gradient.numpy()
-
-
-def toy_frames(n: int, seed: int) -> list[Frame]:
-    """Boxes of eight waters and droplets of four, labelled by :func:`toy_energy_forces`."""
-    rng, frames = np.random.default_rng(seed), []
-    for number in range(n):
-        periodic, count = number % 4 != 3, 8 if number % 4 != 3 else 4
-        cells = np.array(list(np.ndindex(2, 2, 2)))[:count]
-        positions = []
-        for cell in cells:
-            rotation, _ = np.linalg.qr(rng.normal(size=(3, 3)))
-            positions.append(np.array(WATER.geometry) @ rotation.T + rng.normal(0, 0.03, (3, 3)) + 3.1 * cell + rng.normal(0, 0.1, 3))
-        box = np.eye(3) * 6.2 if periodic else np.zeros((3, 3))
-        state = State(np.concatenate(positions), box, build_topology([(WATER, count)]), periodic=periodic)
-        energy, forces = toy_energy_forces(state)
-        frames.append(Frame(state, {"energy": np.array(energy), "forces": forces}, level=LEVEL, trajectory=f"t{number % 5}"))
-    return frames
-
-
-@pytest.fixture(scope="module")
-def frames() -> tuple[list[Frame], list[Frame]]:
-    return toy_frames(40, 0), toy_frames(12, 1)
 
 
 @pytest.mark.parametrize("name", ["schnet", "painn"])
@@ -90,91 +41,6 @@ def test_model_learns_a_many_body_potential_of_boxes_and_droplets(
     assert {number.unit for number in errors.numbers} == {"meV/A", "meV"}
     assert all(number.error > 0 for number in errors.numbers if number.error is not None)
     assert [figure.kind for figure in errors.figures] == ["parity", "parity"]
-
-
-def test_same_seed_and_steps_give_the_same_model(frames: tuple[list[Frame], list[Frame]], tmp_path: Path) -> None:
-    paths = [train_energy_forces(SECTION, *frames, tmp_path / name, 60.0, 1, steps=12).model for name in ("a", "b")]
-    first, second = (Model.load(path).state_dict() for path in paths)
-    assert all(torch.equal(first[name], second[name]) for name in first)
-
-
-def test_finished_training_is_not_repeated_but_other_inputs_are(frames: tuple[list[Frame], list[Frame]], tmp_path: Path) -> None:
-    first = train_energy_forces(SECTION, *frames, tmp_path, 60.0, 1, steps=5)
-    assert not first.reused
-    assert train_energy_forces(SECTION, *frames, tmp_path, 60.0, 1, steps=5).reused
-    assert not train_energy_forces(SECTION, *frames, tmp_path, 60.0, 2, steps=5).reused
-    assert not list(tmp_path.glob("*.checkpoint"))
-    assert not (Path.cwd() / "lightning_logs").exists()
-    assert not (tmp_path / "lightning_logs").exists()
-
-
-_SCRIPT = """
-import sys; sys.path[:0] = [{tests!r}, {helpers!r}]
-from pathlib import Path
-from halocline.training import lightning_loop, loop
-from test_training import SECTION, toy_frames, train_energy_forces
-import time
-original = loop.Loop.after_step
-def slow(self):
-    original(self)
-    self.schedule.__dict__["checkpoint_interval"] = 0.0
-    print(self.progression.step, flush=True)
-    time.sleep({pause})
-loop.Loop.after_step = slow
-train_energy_forces(SECTION, toy_frames(40, 0), toy_frames(12, 1), Path({folder!r}), 60.0, 1, steps=16)
-"""
-
-
-def test_killed_training_continues_to_the_same_model(frames: tuple[list[Frame], list[Frame]], tmp_path: Path) -> None:
-    """SIGKILL in the middle; what comes out is what an uninterrupted training gives, bit for bit."""
-    whole = train_energy_forces(SECTION, *frames, tmp_path / "whole", 60.0, 1, steps=16)
-    broken = tmp_path / "broken"
-    script = _SCRIPT.format(tests=str(Path(__file__).parent), helpers=str(Path(__file__).parents[1]), folder=str(broken), pause=0.02)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if int(line) >= 6 and list(broken.glob("*.checkpoint")):
-                process.send_signal(signal.SIGKILL)
-                break
-    assert not (broken / "atomistic.safetensors").exists()
-    assert len(list(broken.glob("*.checkpoint"))) == 1
-    resumed = train_energy_forces(SECTION, *frames, broken, 60.0, 1, steps=16)
-    steps = [row["step"] for row in resumed.curve]
-    assert steps == [row["step"] for row in whole.curve]
-    first, second = Model.load(whole.model).state_dict(), Model.load(resumed.model).state_dict()
-    assert all(torch.equal(first[name], second[name]) for name in first)
-
-
-def test_corrupt_checkpoint_is_named(frames: tuple[list[Frame], list[Frame]], tmp_path: Path) -> None:
-    from halocline.training import energy_forces
-
-    names: list[Path] = []
-    original = energy_forces.train_objective
-
-    def spoil(objective, schedule, place, *rest):  # type: ignore[no-untyped-def]
-        place.checkpoint.write_bytes(b"half a checkpoint")
-        names.append(place.checkpoint)
-        return original(objective, schedule, place, *rest)
-
-    energy_forces.train_objective = spoil
-    try:
-        with pytest.raises(RunFailure, match="the checkpoint is corrupt") as caught:
-            train_energy_forces(SECTION, *frames, tmp_path, 60.0, 1, steps=5)
-    finally:
-        energy_forces.train_objective = original
-    assert str(names[0]) in str(caught.value)
-    assert "Delete the file" in caught.value.remedy
-
-
-def test_budget_is_wall_time(frames: tuple[list[Frame], list[Frame]], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    train_energy_forces(SECTION, *frames, tmp_path / "first", 60.0, 1, steps=1)
-    start = time.monotonic()
-    outcome = train_energy_forces(SECTION, *frames, tmp_path / "second", 1.5, 1)
-    assert 1.5 <= outcome.seconds < 3.0
-    assert time.monotonic() - start < 20.0
-    assert outcome.curve[-1]["learning_rate"] < 0.05 * SECTION.learning_rate
-    assert capfd.readouterr() == ("", "")
 
 
 def test_fine_tuning_keeps_prior_and_starts_from_the_old_errors(frames: tuple[list[Frame], list[Frame]], tmp_path: Path) -> None:

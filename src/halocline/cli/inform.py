@@ -13,7 +13,7 @@ from halocline.cli.output import Output
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(name="doctor", help="What is installed here, and the one-line remedy for what is not.")(doctor)
-    app.command(name="list", help="Engines, models, heads, molecules, couplings, observables and executors, plug-ins included.")(list_parts)
+    app.command(name="list", help="Engines, models, molecules, reservoirs, couplings and all other parts, plug-ins included.")(list_parts)
     app.command(name="explain", help="What a key of the study file means, e.g. 'explain regions.transition'.")(explain)
     app.command(name="schema", help="JSON schema of the study file, for editors and programs.")(schema)
 

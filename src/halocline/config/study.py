@@ -170,8 +170,10 @@ class CouplingSection(Section):
     """How the levels are combined."""
 
     name: str = key("subtractive", "Coupling; `halocline list couplings`.")
-    reservoir: Literal["model", "tracer", "table", "dipole"] = key(
-        "model", "Learned beads, non-interacting tracers, beads with a tabulated pair potential, or such beads with dipoles."
+    reservoir: str = key(
+        "model",
+        "Learned beads (model), non-interacting tracers (tracer), beads with a tabulated pair potential (table), or such beads with "
+        "dipoles (dipole); `halocline list reservoirs`.",
     )
     delta_weight: float = key(1.0, "Weight of molecules in the transition layer, coupling 'abrupt' (product of weights).", ge=0, le=1)
     compensation: Literal["none", "kirkwood", "on-the-fly"] = key("on-the-fly", "Free-energy compensation of the coupling 'hamiltonian'.")

@@ -22,14 +22,25 @@ after O, which is the one that temperatures are measured from. With gamma = 0 th
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from halocline.state import State
 from halocline.topology import FloatArray, IntArray
 from halocline.units import ACCELERATION, thermal_energy
+
+
+@dataclass(frozen=True)
+class Thermostat:
+    """Time step in fs, temperature in K, frictions of AT, Δ and reservoir in 1/fs."""
+
+    timestep: float
+    temperature: float
+    friction: tuple[float, float, float]
 
 
 class Mover(ABC):
@@ -215,3 +226,12 @@ def maxwell_boltzmann(masses: FloatArray, temperature: float, generator: np.rand
     speeds = np.sqrt(thermal_energy(temperature) * ACCELERATION / masses)
     velocities = generator.normal(size=(len(masses), 3)) * speeds[:, None]
     return velocities - (masses[:, None] * velocities).sum(0) / masses.sum()
+
+
+def flexible_mover(state: State, thermostat: Thermostat, seed: int, device: str = "cpu") -> Integrator:
+    """The integrator of flexible molecules at a configuration; velocities that it lacks are drawn."""
+    topology, velocities = state.topology, state.velocities
+    if velocities is None:
+        velocities = maxwell_boltzmann(topology.masses, thermostat.temperature, np.random.default_rng(seed))
+    arguments = (topology.masses, thermostat.timestep, thermostat.temperature, seed, device)
+    return Integrator(state.positions, velocities, *arguments, molecule_of_atom=topology.molecule_of_atom)

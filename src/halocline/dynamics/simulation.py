@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,7 +11,8 @@ from halocline.adress.coupling.base import Coupling
 from halocline.adress.regions import RESERVOIR, BoolArray, LevelArray, Regions, Resolution
 from halocline.adress.thermodynamic_force import ThermodynamicForce
 from halocline.dynamics.heat_ledger import HeatLedger
-from halocline.dynamics.integrator import Integrator, Mover, maxwell_boltzmann
+from halocline.dynamics.hook import Hook
+from halocline.dynamics.integrator import Mover, Thermostat, flexible_mover
 from halocline.errors import RunFailure
 from halocline.potentials.base import Evaluation
 from halocline.potentials.learned import add_to_atoms, centres_of_mass
@@ -21,40 +21,7 @@ from halocline.state import State
 from halocline.topology import FloatArray
 from halocline.units import BOLTZMANN
 
-
-@dataclass(frozen=True)
-class Thermostat:
-    """Time step in fs, temperature in K, frictions of AT, Δ and reservoir in 1/fs."""
-
-    timestep: float
-    temperature: float
-    friction: tuple[float, float, float]
-
-
-class Hook(ABC):
-    """Something that looks at a simulation every ``interval`` steps.
-
-    What it remembers between calls goes through :meth:`state` into checkpoints.
-
-    Attributes:
-        name: unique among the hooks of a simulation.
-        during_equilibration: whether it is also called before the sums start.
-    """
-
-    name: str = ""
-    interval: int = 1
-    during_equilibration: bool = False
-
-    @abstractmethod
-    def __call__(self, simulation: Simulation) -> None:
-        """Look; called after a step whose number is a multiple of the interval."""
-
-    def state(self) -> dict[str, np.ndarray]:
-        """Arrays that a restart needs."""
-        return {}
-
-    def restore(self, arrays: dict[str, np.ndarray]) -> None:  # noqa: B027 - many hooks remember nothing
-        """Take up what :meth:`state` gave."""
+__all__ = ["Hook", "Simulation", "Thermostat"]
 
 
 class Simulation:
@@ -76,8 +43,8 @@ class Simulation:
         resolution: "open", or "full" for everything inside S1 at all times (levels then follow from the distance alone).
         inside: members of S1 to start with (of all sets, for a deeper stack); by distance if not given.
         equilibration: steps before the sums start.
-        integrator: what moves the atoms, at the positions and velocities of ``state``; by default :class:`Integrator`, for
-            flexible molecules.
+        integrator: what moves the atoms, at the positions and velocities of ``state``; by default that of
+            flexible molecules, :func:`~halocline.dynamics.integrator.flexible_mover`.
         reservoir_steps: the reservoir's interactions are evaluated, and membership changes, every so many steps only (impulse
             multiple time stepping: Tuckerman, Berne and Martyna, J. Chem. Phys. 97, 1990 (1992), doi 10.1063/1.463137). Energies
             and books are complete at those steps.
@@ -103,7 +70,7 @@ class Simulation:
         self.initial, self.topology = state, topology
         self.coupling, self.force, self.thermostat = coupling, force, thermostat
         self.resolution, self.hooks, self.seed = resolution, list(hooks), seed
-        self.integrator: Mover = integrator or _flexible(state, thermostat, seed, device)
+        self.integrator: Mover = integrator or flexible_mover(state, thermostat, seed, device)
         coupling.bind(topology, state.cell)
         self._share = topology.masses / topology.molecule_masses[topology.molecule_of_atom]
         if equilibration % reservoir_steps:
@@ -325,11 +292,3 @@ class Simulation:
         """Molecules that enter S1 take a thermal orientation and rotation, those that leave it become points."""
         gained = self.integrator.wake(members & ~before) + self.integrator.sleep(before & ~members)
         self.ledger.thermostat[RESERVOIR] += gained
-
-
-def _flexible(state: State, thermostat: Thermostat, seed: int, device: str) -> Integrator:
-    topology, velocities = state.topology, state.velocities
-    if velocities is None:
-        velocities = maxwell_boltzmann(topology.masses, thermostat.temperature, np.random.default_rng(seed))
-    arguments = (topology.masses, thermostat.timestep, thermostat.temperature, seed, device)
-    return Integrator(state.positions, velocities, *arguments, molecule_of_atom=topology.molecule_of_atom)

@@ -22,7 +22,7 @@ MAX_GROUPS = 400
 """Jackknife groups; more cost time and no longer change the error."""
 MIN_SAMPLES = 4
 """Fewer rows than this give no error at all."""
-COSINES = (4, 16)
+COSINES = (6, 16)
 """Fewest and most cosines that an error rests on."""
 SAMPLES_PER_COSINE = 10.0
 """Independent samples that a further cosine asks for: the spectrum must be flat up to the fastest of them."""
@@ -86,9 +86,9 @@ def mean(series: FloatArray) -> Estimate:
 
     The squared error is S(0)/n, and the spectral density S(0) at zero frequency is the mean square of the B slowest cosine
     components of the series: they are independent and Gaussian, so that mean/error follows Student's t with B degrees of freedom
-    (Lazarus, Lewis, Stock and Watson, 10.1080/07350015.2018.1506926). A sum of the autocorrelation up to its first zero, the
-    usual way, misses long tails: that of a short series crosses zero too early. B grows with the number of independent samples,
-    see :data:`COSINES`.
+    (Lazarus, Lewis, Stock and Watson, 10.1080/07350015.2018.1506926). The usual sum of the autocorrelation up to its first zero
+    (Chodera et al., 10.1021/ct0502864) alone misses long tails: that of a short series crosses zero too early. It is a lower
+    bound, since few cosines can look small by chance. B grows with the number of independent samples, see :data:`COSINES`.
 
     Returns:
         error NaN and n_effective zero for series that say nothing, see :func:`statistical_inefficiency`.
@@ -99,22 +99,23 @@ def mean(series: FloatArray) -> Estimate:
     spread = float(values.std()) if count else 0.0
     if count < MIN_SAMPLES or not np.all(np.isfinite(values)) or spread <= 1e-13 * float(np.abs(values).max(initial=0.0)):
         return Estimate(average, math.nan, 0.0)
-    cosines = min(int(np.clip(_fast_samples(values) / SAMPLES_PER_COSINE, *COSINES)), count - 1)
+    fast = _sum_to_first_zero(values)
+    cosines = min(int(np.clip(count / fast / SAMPLES_PER_COSINE, *COSINES)), count - 1)
     slowest = dct(values, type=2, norm="ortho")[1 : cosines + 1]
-    # White noise is the least that is believed: alternating series do not get a smaller error than independent samples.
-    square = max(float((slowest**2).mean()), float(values.var(ddof=1))) / count
+    # fast is at least 1: alternating series do not get a smaller error than independent samples.
+    square = max(float((slowest**2).mean()), fast * float(values.var(ddof=1))) / count
     # The mean of the series moves with it, which takes square out of the variance seen about that mean.
     n_effective = min((spread**2 + square) / square, float(count))
     return Estimate(average, math.sqrt(square), n_effective, min(float(cosines), n_effective - 1.0))
 
 
-def _fast_samples(values: FloatArray) -> float:
-    """Independent samples by the autocorrelation up to its first zero (Chodera et al., 10.1021/ct0502864): an upper bound."""
+def _sum_to_first_zero(values: FloatArray) -> float:
+    """g = 1 + 2 sum_t C(t) up to the first zero of the autocorrelation C, at least 1."""
     # pymbar writes advice to the log on import, and is slow to import.
     logging.getLogger("pymbar").setLevel(logging.ERROR)
     from pymbar import timeseries
 
-    return len(values) / float(timeseries.statistical_inefficiency(values))
+    return max(1.0, float(timeseries.statistical_inefficiency(values)))
 
 
 def variance(series: FloatArray, known_mean: float | None = None) -> Estimate:

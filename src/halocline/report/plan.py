@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
+from halocline.adress.reservoir import reservoir_of
 from halocline.config.study import Study
 
 _GLANCE = {
@@ -20,7 +21,7 @@ _GLANCE = {
     "Force field": ("force_field.name", "force_field.cutoff", "force_field.electrostatics", "force_field.dielectric", "force_field.mixing"),
     "Training data": ("dataset.frames", "dataset.molecules", "dataset.temperatures", "active_learning.rounds", "active_learning.frames"),
     "Atomistic model": ("model.name", "model.features", "model.layers", "model.cutoff"),
-    "Reservoir": ("coupling.reservoir", "coarse_model.name", "coarse_model.cutoff"),
+    "Reservoir": ("coupling.reservoir",),
     "Coupling": ("coupling.name", "regions.shape", "regions.atomistic", "regions.transition", "regions.hysteresis"),
     "Runs": ("dynamics.timestep", "dynamics.equilibration", "dynamics.length", "validation.reference"),
 }  # fmt: skip
@@ -28,6 +29,8 @@ _GLANCE = {
 
 _LEARNED = ("Level of theory, boxes", "Level of theory, clusters", "Training data", "Atomistic model")
 """What only a study with a trained model has."""
+_BEADS = ("coarse_model.name", "coarse_model.cutoff")
+"""Beads are trained with a model, whatever the reservoir."""
 _PRINTED = {"A": "Å", "g/cm3": "g/cm³", "eV/A": "eV/Å"}
 
 
@@ -54,8 +57,8 @@ def glance(study: Study) -> list[SectionView]:
     for heading, keys in _GLANCE.items():
         if heading in _LEARNED if study.is_classical else heading == "Force field":
             continue
-        if heading == "Reservoir" and study.is_classical:
-            keys = ("coupling.reservoir", "coarse_table.cutoff") if study.coupling.reservoir != "tracer" else ("coupling.reservoir",)
+        if heading == "Reservoir":
+            keys = (*keys, *(() if study.is_classical else _BEADS), *reservoir_of(study).keys)
         settings = []
         for dotted in keys:
             section, _, key = dotted.partition(".")

@@ -14,6 +14,7 @@ from halocline import registry
 from halocline.adress.coupling.base import Coupling
 from halocline.adress.coupling.make import make_coupling
 from halocline.adress.regions import BoolArray, Regions
+from halocline.adress.reservoir import reservoir_of
 from halocline.adress.thermodynamic_force import ThermodynamicForce
 from halocline.config.study import Study
 from halocline.datasets.frame import Frame
@@ -30,9 +31,9 @@ from halocline.files import hash_file, read_arrays, write_arrays
 from halocline.molecules.base import build_topology
 from halocline.potentials.base import Potential
 from halocline.potentials.intramolecular import Intramolecular
-from halocline.potentials.learned import LearnedAtoms, LearnedBeads
+from halocline.potentials.learned import LearnedAtoms
 from halocline.progress import Progress
-from halocline.stages._classical import classical_coarse, classical_fine, has_table, mover_factory, parameters_hash
+from halocline.stages._classical import classical_fine, mover_factory, parameters_hash, with_terms_within, within_molecules
 from halocline.stages._compensation import FILE as COMPENSATION
 from halocline.stages._compensation import freeze, is_compensated
 from halocline.stages._target_density import wanted_density
@@ -55,13 +56,9 @@ def fine_of(context: Context) -> Potential:
 
 def coarse_of(context: Context) -> Potential:
     """The reservoir: beads and the terms within flexible molecules, or the latter alone for tracers."""
-    if context.study.is_classical:
-        table = context.file("train", "coarse") if has_table(context.study) else None
-        return classical_coarse(context.study, table)
-    within = Intramolecular(context.file("train", "atomistic"))
-    if context.study.coupling.reservoir == "tracer":
-        return within
-    return LearnedBeads(context.file("train", "coarse"), force_cap=context.study.dynamics.force_cap) + within
+    study, reservoir = context.study, reservoir_of(context.study)
+    between = reservoir.between(study, context.file("train", "coarse") if reservoir.is_trained else None)
+    return with_terms_within(between, within_molecules(study) if study.is_classical else Intramolecular(context.file("train", "atomistic")))
 
 
 def coupling_of(context: Context) -> Coupling:
@@ -143,7 +140,7 @@ def force_settings(context: Context) -> dict[str, Any]:
     """Everything that a thermodynamic force belongs to: another value of any of these needs another force."""
     study = context.study
     models = {"atomistic": parameters_hash(study) if study.is_classical else hash_file(context.file("train", "atomistic"))}
-    if study.coupling.reservoir != "tracer":
+    if reservoir_of(study).is_trained:
         models["coarse"] = hash_file(context.file("train", "coarse"))
     box = box_of(context)
     return {

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from halocline.adress.reservoir import reservoir_of
 from halocline.dynamics.bulk import BulkResult, bulk_pressure
 from halocline.files import read_arrays, write_arrays
 from halocline.potentials.base import Potential
@@ -58,7 +59,7 @@ def bulk_runs(context: Context) -> tuple[Pressures, State]:
     """Pressures of both potentials, and the equilibrated full-resolution configuration."""
     start = relaxed_box(context)
     atomistic, state = _bulk(context, start, fine_of(context), "atomistic", "pressure of the atomistic model")
-    if context.study.coupling.reservoir == "tracer":
+    if reservoir_of(context.study).is_ideal:
         ideal = density_of(start) * thermal_energy(context.study.system.temperature)
         return Pressures(atomistic[0], atomistic[1], ideal, 0.0, atomistic[2], *atomistic[3:]), state
     reservoir, _ = _bulk(context, state, coarse_of(context), "reservoir", "pressure of the reservoir")

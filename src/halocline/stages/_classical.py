@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -15,8 +14,6 @@ from halocline.molecules.base import Molecule, build_topology
 from halocline.potentials.base import Potential, Zero
 from halocline.potentials.bonded import Bonded
 from halocline.potentials.classical import ClassicalMolecules
-from halocline.potentials.dipole_beads import DipoleBeads
-from halocline.potentials.pair_table import PairTable
 from halocline.progress import Progress, Silent
 from halocline.state import State
 from halocline.systems.classical import ClassicalRun, run_classical
@@ -66,8 +63,7 @@ def classical_fine(study: Study) -> Potential:
         study.dynamics.force_cap,
         mixing=section.mixing,
     )
-    within = within_molecules(study)
-    return between if within is None else between + within
+    return with_terms_within(between, within_molecules(study))
 
 
 def within_molecules(study: Study) -> Potential | None:
@@ -77,20 +73,11 @@ def within_molecules(study: Study) -> Potential | None:
     return Bonded()
 
 
-def has_table(study: Study) -> bool:
-    """Whether the reservoir is tabulated by the train stage."""
-    return study.coupling.reservoir in ("table", "dipole")
-
-
-def classical_coarse(study: Study, table: Path | None) -> Potential:
-    """The reservoir: a tabulated potential between centres of mass, or none for tracers; bonded terms within flexible molecules."""
-    within = within_molecules(study)
-    if table is None:
-        return within or Zero()
-    between: Potential = PairTable.load(table, study.dynamics.force_cap)
-    if study.coupling.reservoir == "dipole":
-        between = between + DipoleBeads(study.coarse_table.cutoff, dielectric=study.force_field.dielectric)
-    return between if within is None else between + within
+def with_terms_within(between: Potential | None, within: Potential | None) -> Potential:
+    """The sum of what acts between molecules and within them; either may be missing."""
+    if between is None or within is None:
+        return between or within or Zero()
+    return between + within
 
 
 def step_seconds(study: Study) -> float:

@@ -13,6 +13,7 @@ from halocline.adress.chemical_potential import HamiltonianBalance, Term
 from halocline.adress.compensation import FreeEnergyCompensation
 from halocline.adress.coupling.base import Coupling
 from halocline.adress.coupling.hamiltonian import HamiltonianCoupling
+from halocline.adress.reservoir import reservoir_of
 from halocline.config.study import Study
 from halocline.dynamics.calibration import Calibration
 from halocline.dynamics.checkpoint import CheckpointHook, has_checkpoint, read_checkpoint
@@ -118,7 +119,7 @@ def integrate_compensation(
         remedy = "Set coupling.compensation to 'on-the-fly'."
         raise UserError(f"Kirkwood's integration is for one species, not for {', '.join(names)}", "coupling.compensation", remedy)
     section, rigid = study.dynamics, {m.name: rigid_lengths(m) for m in species_of(study) if m.rigid}
-    power = 4 if study.coupling.reservoir == "tracer" else 1
+    power = reservoir_of(study).kirkwood_power
     steps = LENGTH * max(1, round(study.calibration.window / section.timestep)) // N_WEIGHTS
     friction, temperature = section.friction_reference, study.system.temperature
     arguments = (start, fine, coarse, temperature, section.timestep, friction, steps, N_WEIGHTS, power)

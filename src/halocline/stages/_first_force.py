@@ -12,6 +12,7 @@ from halocline import registry
 from halocline.adress.coupling.base import Coupling
 from halocline.adress.force_start import start_from_file
 from halocline.adress.regions import Regions
+from halocline.adress.reservoir import reservoir_of
 from halocline.adress.thermodynamic_force import ThermodynamicForce
 from halocline.config.study import Study
 from halocline.errors import RunFailure, UserError
@@ -126,7 +127,7 @@ def pressure_difference(study: Study, pressures: Pressures, density: float, targ
     denser = math.log(target.density / density) / kappa
     difference += denser
     error = math.hypot(error, denser * kappa_error / kappa / density)
-    if study.coupling.reservoir == "tracer":
+    if reservoir_of(study).is_ideal:
         difference -= (target.reservoir - density) * thermal_energy(study.system.temperature)
     else:
         kappa, kappa_error = pressures.reservoir_compressibility, pressures.reservoir_compressibility_error
@@ -156,7 +157,7 @@ def require_compressibilities(study: Study, pressures: Pressures) -> None:
     known = []
     if study.calibration.compressibility == "measured":
         known.append(("liquid", pressures.compressibility, pressures.compressibility_error))
-    if study.coupling.reservoir != "tracer":
+    if not reservoir_of(study).is_ideal:
         known.append(("reservoir", pressures.reservoir_compressibility, pressures.reservoir_compressibility_error))
     for name, kappa, error in known:
         if not (kappa > 0 and error < LARGEST_UNCERTAINTY * kappa):

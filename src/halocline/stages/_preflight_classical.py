@@ -7,21 +7,19 @@ import math
 from halocline import registry
 from halocline.adress.coupling.make import make_coupling
 from halocline.adress.regions import Regions
+from halocline.adress.reservoir import reservoir_of
 from halocline.config.study import Study
 from halocline.errors import UserError
 from halocline.molecules.base import build_topology
 from halocline.potentials.base import Zero
-from halocline.stages._classical import classical_fine, has_table, is_flexible, species_of, within_molecules
+from halocline.stages._classical import classical_fine, is_flexible, species_of, within_molecules
 from halocline.stages._preflight_calibration import check_calibration
+from halocline.stages._preflight_reservoir import check_reservoir_kind
 from halocline.stages._preflight_times import check_times
 from halocline.systems.packing import composition, study_edges
 from halocline.topology import FloatArray, Topology
 from halocline.units import format_quantity
 
-SMALLEST_RESERVOIR = 3.0
-"""Å; one molecular layer."""
-STRONG_FRICTION = {False: 0.009, True: 0.02}
-"""1/fs, below which the heat of tracers that become molecules is not carried away; without and with charges."""
 FLEXIBLE_STEP, RIGID_STEP = 1.0, 2.5
 """fs, longest time steps of molecules with vibrations, and of rigid ones with hydrogen."""
 
@@ -61,12 +59,7 @@ def check_parameters(study: Study) -> None:
 
 def check_reservoir(study: Study) -> None:
     """The coupling and the reservoir exist and fit a classical force field."""
-    if study.coupling.reservoir == "model":
-        raise UserError(
-            "coupling.reservoir is 'model', but a study with force_field.name: classical trains no bead model",
-            "study file: coupling.reservoir",
-            "Use coupling.reservoir: tracer or table, or force_field.name: learned.",
-        )
+    check_reservoir_kind(study)
     registry.get("couplings", study.coupling.name, "study file: coupling.name")
     fine = classical_fine(study)
     try:
@@ -78,7 +71,7 @@ def check_reservoir(study: Study) -> None:
 
 def check_lengths(study: Study) -> None:
     """Times are in order: step <= record, checkpoint <= length, and runs of their own long enough."""
-    check_times(study, {"coarse_table.reference": "record", "coarse_table.length": "timestep"} if has_table(study) else {})
+    check_times(study, {"coarse_table.reference": "record", "coarse_table.length": "timestep"} if reservoir_of(study).is_tabulated else {})
 
 
 def check_box(study: Study, edges: FloatArray) -> None:
@@ -86,7 +79,7 @@ def check_box(study: Study, edges: FloatArray) -> None:
     shortest = float(edges.min())
     wider = "raise system.molecules" + ("" if study.system.cube else ", or shorten system.length so that the box gets wider")
     cutoffs = [("force_field.cutoff", study.force_field.cutoff)]
-    if has_table(study):
+    if reservoir_of(study).is_tabulated:
         cutoffs.append(("coarse_table.cutoff", study.coarse_table.cutoff))
     for dotted, cutoff in cutoffs:
         # Sites reach beyond the centres whose distances are cut off by minimum image.
@@ -110,9 +103,7 @@ def check_geometry(study: Study, edges: FloatArray, topology: Topology) -> None:
             "study file: regions.transition",
             f"Widen it to at least {format_quantity(cutoff, 'length')}, or lower force_field.cutoff.",
         )
-    # The reservoirs of two periodic images meet: half a cut-off on each side is room for one.
-    beads = max(SMALLEST_RESERVOIR, 0.5 * study.coarse_table.cutoff if has_table(study) else 0.0)
-    reservoir = max(beads, section.hysteresis, study.calibration.margin)
+    reservoir = max(reservoir_of(study).thickness(study), section.hysteresis, study.calibration.margin)
     needed, half = section.atomistic + section.transition + reservoir, regions.half_width_allowed()
     if needed > half:
         longer = "Raise system.molecules" if study.system.cube else "Raise system.length (and system.molecules with it)"
@@ -127,22 +118,7 @@ def check_geometry(study: Study, edges: FloatArray, topology: Topology) -> None:
 
 def _notes(study: Study) -> list[str]:
     """What is allowed and deserves thought."""
-    dynamics, notes = study.dynamics, []
-    species = species_of(study)
-    sites = [site for molecule in species for site in molecule.nonbonded]
-    interact, strong = any(site.epsilon > 0.0 for site in sites), STRONG_FRICTION[any(site.charge != 0.0 for site in sites)]
-    friction = min(dynamics.friction_transition, dynamics.friction_reservoir)
-    if study.coupling.reservoir == "tracer" and interact:
-        if study.regions.hysteresis > 0.0:
-            notes.append(
-                f"tracers overlap with molecules as they enter: a hysteresis of {study.regions.hysteresis:g} A makes that worse; "
-                "regions.hysteresis: 0 A suits them"
-            )
-        if friction < strong:
-            notes.append(
-                f"tracers release much heat as they enter, and the weakest friction outside AT is {1e3 * friction:g} /ps: "
-                f"use at least {1e3 * strong:g} /ps, or coupling.reservoir: table"
-            )
+    dynamics, species, notes = study.dynamics, species_of(study), reservoir_of(study).notes(study)
     longest = FLEXIBLE_STEP if any(map(is_flexible, species)) else RIGID_STEP
     if any(molecule.n_atoms > 1 for molecule in species) and dynamics.timestep > longest:
         notes.append(f"dynamics.timestep is {dynamics.timestep:g} fs; molecules like these are safe up to {longest:g} fs")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from halocline.adress.reservoir import reservoir_of
 from halocline.config.study import Study
 from halocline.datasets.store import Dataset
 from halocline.dynamics.bulk import full_resolution
@@ -19,11 +20,11 @@ from halocline.potentials.base import Potential
 from halocline.potentials.boltzmann_inversion import direct_inversion, iterate, mismatch
 from halocline.potentials.pair_table import PairTable
 from halocline.results import Figure, Number, Series, StageResult
-from halocline.stages._classical import classical_coarse, classical_fine, has_table, mover_factory, step_seconds
+from halocline.stages._classical import classical_fine, mover_factory, step_seconds, with_terms_within, within_molecules
 from halocline.stages.base import Context, Cost
 from halocline.state import State
-from halocline.systems.packing import composition, study_edges
-from halocline.topology import FloatArray
+from halocline.systems.packing import study_edges
+from halocline.topology import FloatArray, Topology
 from halocline.units import thermal_energy
 
 WIDTH = 0.05
@@ -70,10 +71,11 @@ def prepare_reservoir(context: Context) -> StageResult:
         RunFailure: a run blew up, or is too short for its g(r).
     """
     study, folder = context.study, context.folder
-    if not has_table(study):
-        return StageResult("Nothing to prepare: the reservoir is an ideal gas of tracers.")
+    reservoir = reservoir_of(study)
+    if not reservoir.is_tabulated:
+        return StageResult(f"Nothing to prepare: the reservoir is {reservoir.summary}.")
     section, kT, start = study.coarse_table, thermal_energy(study.system.temperature), Dataset.open(context.file("build", "box"))[0].state
-    r, pairs = knots(study), species_pairs(start.topology)
+    r, pairs, shares = knots(study), species_pairs(start.topology), pair_shares(start.topology)
     target = _run(context, start, classical_fine(study), section.reference, "reference", "full-resolution run of the reservoir")
     start = start.with_positions(target.positions)
     on_knots = [np.interp(r, _centres(study), g) for g in target.g]
@@ -82,22 +84,29 @@ def prepare_reservoir(context: Context) -> StageResult:
     for number in range(section.iterations + 1):
         path = folder / f"table-{number}.npz"
         PairTable(float(r[0]), WIDTH, dict(zip(pairs, tables))).save(path)
-        found = _run(context, start, classical_coarse(study, path), section.length, f"beads-{number}", f"beads, iteration {number}")
+        beads = with_terms_within(reservoir.between(study, path), within_molecules(study))
+        found = _run(context, start, beads, section.length, f"beads-{number}", f"beads, iteration {number}")
         structures.append(found)
         differences = _differences(study, found, target)
-        context.progress.log(f"iteration {number}: mean |difference| of g(r) {differences.max():.4f}")
+        context.progress.log(f"iteration {number}: mean |difference| of g(r) {differences @ shares:.4f}")
         measured = [np.interp(r, _centres(study), g) for g in found.g]
         tables = np.array([iterate(r, *rest, kT) for rest in zip(tables, measured, on_knots)])
     history = np.array([_differences(study, structure, target) for structure in structures])
-    best = int(np.argmin(history.max(axis=1)))
+    best = int(np.argmin(history @ shares))
     PairTable.load(folder / f"table-{best}.npz").save(folder / "coarse.npz")
-    return _result(study, pairs, target, structures, history, best, PairTable.load(folder / "coarse.npz"))
+    overall = history @ shares
+    summary = (
+        f"Tabulated potential of {start.topology.n_molecules} beads after {best} iterations: mean |difference| of g(r) "
+        f"{overall[best]:.3f}, {overall[0]:.3f} after direct inversion."
+    )
+    return _result(summary, study, pairs, target, structures, history, best, PairTable.load(folder / "coarse.npz"))
 
 
 def reservoir_cost(study: Study) -> Cost:
     """The run at full resolution and one of beads for each iteration."""
-    if not has_table(study):
-        return Cost(0.0, "nothing: tracers do not interact")
+    reservoir = reservoir_of(study)
+    if not reservoir.is_tabulated:
+        return Cost(0.0, f"nothing: the reservoir is {reservoir.summary}")
     section = study.coarse_table
     steps = (section.reference + 0.5 * (section.iterations + 1) * section.length) / study.dynamics.timestep
     words = (
@@ -155,7 +164,18 @@ def _differences(study: Study, found: Structure, target: Structure) -> FloatArra
     return np.array([mismatch(r[below], g[below], wanted[below]) for g, wanted in zip(found.g, target.g)])
 
 
+def pair_shares(topology: Topology) -> FloatArray:
+    """(n_pairs,) share of each pair of species among all pairs of molecules, in the order of :func:`species_pairs`.
+
+    Tables are judged by it: the g(r) of a single solute is mostly noise, and says nothing about the liquid of the reservoir.
+    """
+    numbers = dict(zip(topology.species, np.bincount(topology.molecule_species, minlength=len(topology.species))))
+    pairs = [(numbers[a] * (numbers[a] - 1) / 2 if a == b else numbers[a] * numbers[b]) for a, b in species_pairs(topology)]
+    return np.array(pairs, dtype=np.float64) / sum(pairs)
+
+
 def _result(
+    summary: str,
     study: Study,
     pairs: list[tuple[str, str]],
     target: Structure,
@@ -192,9 +212,4 @@ def _result(
         for row, pair in enumerate(pairs)
     ]
     numbers.append(Number("iterations", float(len(structures) - 1)))
-    count = sum(number for _, number in composition(study.system.molecules))
-    summary = (
-        f"Tabulated potential of {count} beads after {best} iterations: mean |difference| of g(r) {history[best].max():.3f}, "
-        f"{history[0].max():.3f} after direct inversion."
-    )
     return StageResult(summary, numbers, figures, files={"coarse": "coarse.npz"})

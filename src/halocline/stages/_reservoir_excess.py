@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from halocline.adress.chemical_potential import ZERO, Term
+from halocline.adress.reservoir import reservoir_of
 from halocline.config.study import Study
 from halocline.dynamics.chemical_potential import FRICTION, INSERTIONS, SAMPLE
 from halocline.dynamics.insertion import WidomEstimate, WidomInsertion
@@ -28,7 +29,7 @@ SEED = 40
 
 def is_measured(study: Study) -> bool:
     """Whether beads of a tabulated potential are inserted; they have the density of the box."""
-    return study.is_classical and study.coupling.reservoir == "table" and not has_target(study)
+    return study.is_classical and reservoir_of(study).is_pair_table and not has_target(study)
 
 
 def reservoir_excess(context: Context, start: State) -> list[Term] | None:
@@ -45,7 +46,7 @@ def reservoir_excess(context: Context, start: State) -> list[Term] | None:
         RunFailure: the run blew up.
     """
     study, path = context.study, context.folder / FILE
-    if study.coupling.reservoir == "tracer":
+    if reservoir_of(study).is_ideal:
         return [ZERO] * len(start.topology.species)
     if not is_measured(study):
         return None

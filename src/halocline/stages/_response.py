@@ -8,6 +8,7 @@ from collections.abc import Callable
 from halocline import registry
 from halocline.adress.coupling.base import Coupling
 from halocline.adress.density_response import DensityResponse
+from halocline.adress.reservoir import reservoir_of
 from halocline.config.study import Study
 from halocline.errors import RunFailure, UserError
 from halocline.stages._bulk_runs import Pressures
@@ -32,7 +33,7 @@ def response_of(study: Study, pressures: Pressures, log: Callable[[str], None] =
         RunFailure: the bulk run was too short to measure it.
     """
     liquid, reservoir = _of_liquid(study, pressures), None
-    if study.coupling.reservoir != "tracer":
+    if not reservoir_of(study).is_ideal:
         reservoir, error = pressures.reservoir_compressibility, pressures.reservoir_compressibility_error
         if not error < LARGEST_UNCERTAINTY * reservoir:
             found = f"{reservoir * BAR:.3g} ± {error * BAR:.2g} /bar" if math.isfinite(error) else "not known"

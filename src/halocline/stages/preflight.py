@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from halocline import registry
+from halocline.adress.reservoir import reservoir_of
 from halocline.config.study import MultipoleModel, Multipoles, Reference, Study
 from halocline.datasets.split import split_trajectories
 from halocline.errors import UserError
@@ -16,13 +17,11 @@ from halocline.models.schnet import SchNet
 from halocline.reference.base import make_engine
 from halocline.stages._preflight_calibration import check_calibration
 from halocline.stages._preflight_classical import preflight_classical
+from halocline.stages._preflight_reservoir import check_reservoir_kind
 from halocline.stages._preflight_times import check_times
 from halocline.stages.build import plan_trajectories
 from halocline.systems.packing import study_edges
 from halocline.units import format_quantity
-
-SMALLEST_RESERVOIR = 3.0
-"""Å; one molecular layer."""
 
 
 def preflight(study: Study, stages: Collection[str] | None = None) -> list[str]:
@@ -42,6 +41,7 @@ def preflight(study: Study, stages: Collection[str] | None = None) -> list[str]:
     check_splits(study)
     check_dynamics(study)
     check_cutoffs(study)
+    check_reservoir_kind(study)
     notes = check_regions(study)
     check_calibration(study)
     registry.get("couplings", study.coupling.name, "study file: coupling.name")
@@ -216,8 +216,7 @@ def check_regions(study: Study) -> list[str]:
             "study file: regions.transition",
             f"Widen it to at least {_round_up(reach, 0.1)}, or lower model.cutoff or model.layers.",
         )
-    beads = study.coarse_model.cutoff if study.coupling.reservoir == "model" else SMALLEST_RESERVOIR
-    reservoir = max(beads, regions.hysteresis, study.calibration.margin)
+    reservoir = max(reservoir_of(study).thickness(study), regions.hysteresis, study.calibration.margin)
     needed = regions.atomistic + regions.transition + reservoir
     if needed > half:
         raise UserError(
@@ -235,13 +234,7 @@ def _round_up(value: float, step: float) -> str:
 
 def _region_notes(study: Study) -> list[str]:
     """What is allowed and deserves thought."""
-    regions, half, notes = study.regions, study.system.length / 2, []
-    bead_reach = study.coarse_model.cutoff * study.coarse_model.layers
-    if study.coupling.reservoir == "model" and bead_reach > regions.transition:
-        notes.append(
-            f"the bead model reaches {bead_reach:.1f} A, further than the transition layer ({regions.transition:.1f} A): its correction at "
-            "the border acts on some atomistic molecules; lower coarse_model.cutoff or coarse_model.layers to avoid it"
-        )
+    regions, half, notes = study.regions, study.system.length / 2, reservoir_of(study).notes(study)
     if regions.atomistic > 0.2 * half:
         reservoir = half - regions.atomistic - regions.transition
         notes.append(

@@ -38,6 +38,7 @@ class TrainStage(Stage):
     """Everything that is learned. Each part is kept as soon as it is finished, so that a killed stage continues."""
 
     name = "train"
+    version_classical = 2
     needs = ("build", "label", "inspect")
     uses = (
         *("system", "reference", "dataset", "active_learning", "model", "multipole_model", "coarse_model"),

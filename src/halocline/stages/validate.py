@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from halocline import registry
+from halocline.adress.reservoir import reservoir_of
 from halocline.adress.thermodynamic_force import ThermodynamicForce
 from halocline.config.study import Study
 from halocline.consistency.check import Check, Verdict
@@ -116,7 +117,7 @@ def observe_both(context: Context, opened: Path, reference: Path) -> dict[str, t
     """
     has_model = "multipoles" in context.results["train"].files
     multipoles = context.file("train", "multipoles") if has_model else None
-    tracers = context.study.coupling.reservoir == "tracer"
+    tracers = reservoir_of(context.study).is_ideal
     kinds: dict[str, type[Observable]] = {name: entry.value for name, entry in registry.available("observables").items()}
     force = ThermodynamicForce.load(context.file("calibrate", "force")) if "calibrate" in context.results else None
     coupling = coupling_of(context)
@@ -149,7 +150,7 @@ def observe_both(context: Context, opened: Path, reference: Path) -> dict[str, t
 
 def _reservoir_factor(context: Context) -> Estimate | None:
     """n kT kappa_T of the reservoir from its bulk run in the calibration; None for tracers, or where that was too short to tell."""
-    if "calibrate" not in context.results or context.study.coupling.reservoir == "tracer":
+    if "calibrate" not in context.results or reservoir_of(context.study).is_ideal:
         return None
     found = {number.name: number for number in context.results["calibrate"].numbers}.get(RESERVOIR_FACTOR)
     if found is None or found.value is None or found.error is None:

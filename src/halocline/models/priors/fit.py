@@ -182,6 +182,8 @@ def class_lookup(classes: Sequence[PairClass], types: Sequence[int]) -> IntArray
 
 def _design(kind: PairClass, r: FloatArray) -> scipy.sparse.csr_matrix:
     """(n_pairs, n_coefficients) values of the force splines; distances beyond the range count as at its edge."""
+    if len(r) == 0:  # a configuration without this pair, such as the two rare ions far apart
+        return scipy.sparse.csr_matrix((0, kind.n_coefficients))
     # The knots, not the range: they differ by rounding, and the splines end where their knots do.
     clipped = np.clip(r, kind.knots[3], kind.knots[-4] - 1e-9)
     return BSpline.design_matrix(clipped, kind.knots, 3)[:, : kind.n_coefficients]
