@@ -1,8 +1,8 @@
 """PaiNN with tabulated filters: energy, exact gradient and virial over a half neighbour list.
 
-The filters W_l(r) depend on the distance alone, so each is a table of cubic splines; each pair evaluates them once per layer and serves both
-directions. The forces are the gradient of this tabulated energy, not an approximation to that of the network. Features are single
-precision, distances, pair prior, forces and energy double. Results do not depend on the number of threads, to the last bit.
+The filters W_l(r) depend on the distance alone, so each is a table of cubic splines; each pair evaluates them once per layer and serves
+both directions. The forces are the gradient of this tabulated energy, not an approximation to that of the network. Features are
+single precision, distances, pair prior, forces and energy double. The number of threads changes no bit of a result.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from halocline.models.painn import PaiNN
 from halocline.models.priors.pair_tables import PairTables
 from halocline.potentials.kernels import painn_phases as phases
 from halocline.potentials.kernels.buffers import Sites
-from halocline.potentials.kernels.dense import SingleArray
 from halocline.potentials.kernels.neighbours import PairList
 from halocline.potentials.kernels.painn_buffers import BLOCK, Work, make_work
 from halocline.potentials.kernels.painn_tables import PaiNNArrays, padded, painn_arrays
-from halocline.potentials.kernels.results import KernelResult
+from halocline.potentials.kernels.results import KernelResult, SiteOutputs
+from halocline.potentials.kernels.site_heads import SiteHeads
 from halocline.potentials.kernels.tables import PriorArrays, prior_arrays
 from halocline.potentials.kernels.threads import one_caller, threads_for
 from halocline.topology import FloatArray, IntArray
@@ -38,11 +38,21 @@ class PaiNNKernel:
         representation, head, prior: torch modules; copied, so later training does not change the kernel.
         force_cap: eV/Å, limit of the repulsion of one pair of the prior between molecules.
         n_knots: knots of each filter table.
+        heads: of the model, for :meth:`forward`; None for the energy head alone.
     """
 
+    default_knots = 512
+
     def __init__(
-        self, representation: PaiNN, head: EnergyHead, prior: PairTables | None, force_cap: float = math.inf, n_knots: int = 512
+        self,
+        representation: PaiNN,
+        head: EnergyHead,
+        prior: PairTables | None,
+        force_cap: float = math.inf,
+        n_knots: int = default_knots,
+        heads: Mapping[str, nn.Module] | None = None,
     ) -> None:
+        self._heads = SiteHeads({"energy": head} if heads is None else heads)
         self.network: PaiNNArrays = painn_arrays(representation, head, n_knots)
         self.prior: PriorArrays = prior_arrays(prior, len(representation.types), force_cap)
         self.layers, self.features = representation.layers, representation.features
@@ -72,13 +82,18 @@ class PaiNNKernel:
         energy = phases.collect(listed, len(bounds) - 1, self._work, forces, capped, virial, own)
         return KernelResult(energy, forces, virial, capped, own if weights is not None else np.zeros(0))
 
-    def features_of(self, pairs: PairList, types: IntArray, molecules: IntArray) -> tuple[SingleArray, SingleArray]:
-        """Scalars (n_rows, features) and vectors (n_rows, 3, features) after the last layer."""
+    def forward(self, pairs: PairList, types: IntArray, molecules: IntArray, molecule_charges: FloatArray | None = None) -> SiteOutputs:
+        """Hidden features of the energy head, and charges and atomic dipoles where the model has heads for them.
+
+        Args:
+            pairs, types, molecules: as in :meth:`evaluate`.
+            molecule_charges: (n_molecules,) in e, or None where all are neutral.
+        """
         listed = Sites(pairs.sites, pairs.start, pairs.neighbours, pairs.displacements, pairs.distances, types, molecules)
         self._run(self._forward, listed, None)
         n, width = len(pairs.sites), self.features
-        vectors = self._work.vectors[: 3 * n].reshape(n, 3, -1)
-        return self._work.scalars[:n, :width].copy(), vectors[:, :, :width].copy()
+        vectors = self._work.vectors[: 3 * n].reshape(n, 3, -1)[:, :, :width]
+        return self._heads(self._work.scalars[:n, :width], vectors, pairs.sites, types, molecules, molecule_charges)
 
     def _run(self, program: IntArray, listed: Sites, weights: FloatArray | None) -> IntArray:
         """Run a program; returns the bounds of the slabs, (n_slabs + 1,) rows."""

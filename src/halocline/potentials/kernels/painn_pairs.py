@@ -26,7 +26,12 @@ _HALF, _SIXTH = np.float32(0.5), np.float32(1.0 / 6.0)
 def _pieces(t: float) -> tuple[float, float, float, float]:
     """The four pieces of a uniform cubic B-spline at the position t between two knots."""
     u = _ONE - t
-    return _SIXTH * u * u * u, _SIXTH * (_FOUR - t * t * (_SIX - _THREE * t)), _SIXTH * (_FOUR - u * u * (_SIX - _THREE * u)), _SIXTH * t * t * t
+    return (
+        _SIXTH * u * u * u,
+        _SIXTH * (_FOUR - t * t * (_SIX - _THREE * t)),
+        _SIXTH * (_FOUR - u * u * (_SIX - _THREE * u)),
+        _SIXTH * t * t * t,
+    )
 
 
 @njit(inline="always")
@@ -38,7 +43,9 @@ def _slopes(t: float, scale: float) -> tuple[float, float, float, float]:
 
 
 @njit(fastmath=FASTMATH, error_model="numpy", cache=True)
-def _exchange_first(w: SingleArray, t: float, unit: SingleArray, i: SingleArray, j: SingleArray, to_i: SingleArray, to_j: SingleArray) -> None:
+def _exchange_first(
+    w: SingleArray, t: float, unit: SingleArray, i: SingleArray, j: SingleArray, to_i: SingleArray, to_j: SingleArray
+) -> None:
     """Messages of one pair where neither site has vectors."""
     b0, b1, b2, b3 = _pieces(t)
     x, y, z = unit[0], unit[1], unit[2]

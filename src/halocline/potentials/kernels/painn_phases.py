@@ -6,7 +6,6 @@ unit computes, and the order in which units are added up, do not depend on the t
 
 from __future__ import annotations
 
-import numpy as np
 from numba import njit, prange
 
 from halocline.potentials.kernels.buffers import Sites
@@ -61,7 +60,7 @@ def _site_phase(phase: int, layer: int, block: int, thread: int, bounds: IntArra
             head(first, n_rows, thread, network, pairs, work)
         elif layer < top:
             send(layer + 1, first, n_rows, thread, network, work)
-    if phase == TURN or phase == UPDATE_BACK:
+    if phase in (TURN, UPDATE_BACK):
         update_back(layer, first, n_rows, thread, phase == UPDATE_BACK, network, work)
 
 
@@ -105,9 +104,7 @@ def _forces(slab: int, first: int, last: int, prior: PriorArrays, pairs: Sites, 
 
 
 @njit(inline="always")
-def _push(
-    i: int, j: int, fx: float, fy: float, fz: float, x: float, y: float, z: float, forces: FloatArray, virial: FloatArray
-) -> None:
+def _push(i: int, j: int, fx: float, fy: float, fz: float, x: float, y: float, z: float, forces: FloatArray, virial: FloatArray) -> None:
     """Add a force on row j and its opposite on row i, and its part of the virial."""
     forces[j, 0] += fx
     forces[j, 1] += fy
@@ -134,9 +131,9 @@ def run(
     n_slabs, n_groups = len(bounds) - 1, len(work.gradient)
     for step in range(len(program)):
         phase, layer = program[step]
-        if phase == CONVOLVE or phase == CONVOLVE_BACK:
+        if phase in (CONVOLVE, CONVOLVE_BACK):
             n_units = n_groups * n_slabs
-        elif phase == PREPARE or phase == FORCES:
+        elif phase in (PREPARE, FORCES):
             n_units = n_slabs
         else:
             n_units = (len(pairs.sites) + BLOCK - 1) // BLOCK
@@ -165,9 +162,7 @@ def run_parallel(
 
 
 @njit(error_model="numpy", cache=True)
-def collect(
-    pairs: Sites, n_slabs: int, work: Work, forces: FloatArray, capped: IntArray, virial: FloatArray, own: FloatArray
-) -> float:
+def collect(pairs: Sites, n_slabs: int, work: Work, forces: FloatArray, capped: IntArray, virial: FloatArray, own: FloatArray) -> float:
     """Add up the slabs and scatter rows to sites; returns the weighted energy."""
     energy = 0.0
     for row in range(len(pairs.sites)):
