@@ -1,4 +1,4 @@
-"""Energy and forces of a SchNet in liquid water, one core: compiled kernel, eager torch, torch.compile.
+"""Energy and forces of a SchNet and of a PaiNN in liquid water, one core: compiled kernel, eager torch, torch.compile.
 
 512 waters, 64 features, 3 interactions, 5 Å, single precision, random weights and a random pair prior (the time does not
 depend on them). All engines see the same positions along thermal free flight at 300 K in steps of 0.5 fs and take their
@@ -20,9 +20,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from halocline.models.base import Graph
+from halocline.models.base import Graph, Representation
 from halocline.models.heads.energy import EnergyHead
 from halocline.models.model import Model
+from halocline.models.painn import PaiNN
 from halocline.models.priors.pair_tables import PairTables
 from halocline.models.schnet import SchNet
 from halocline.molecules.base import build_topology
@@ -54,7 +55,7 @@ def free_flight(state: State, steps: int, rng: np.random.Generator) -> list[Floa
     return [state.positions + 0.5 * step * velocities for step in range(steps)]
 
 
-def random_model(kind: str, features: int, layers: int, cutoff: float) -> Model:
+def random_model(kind: str, features: int, layers: int, cutoff: float, representation: type[Representation] = SchNet) -> Model:
     """Random weights; repulsive exponential tables between all pairs of types."""
     torch.manual_seed(0)
     types = [1, 8] if kind == "atoms" else [1]
@@ -64,7 +65,7 @@ def random_model(kind: str, features: int, layers: int, cutoff: float) -> Model:
     slopes = -2 * values - 4 * torch.exp(-2 * knots) * (1 - knots / knots[-1]) / knots[-1]
     pair_class = torch.zeros((len(types), len(types), 2), dtype=torch.long)
     prior = PairTables(float(knots[0]), float(knots[1] - knots[0]), values[None], slopes[None], pair_class)
-    return Model(kind, SchNet(types, features, layers, cutoff), ["energy"], prior, {"species": ["water"]}).eval()
+    return Model(kind, representation(types, features, layers, cutoff), ["energy"], prior, {"species": ["water"]}).eval()
 
 
 def trajectory_time(evaluate: Callable[[FloatArray], object], frames: list[FloatArray], repeat: int) -> float:
@@ -142,40 +143,47 @@ def main() -> None:
     rng = np.random.default_rng(1)
     state = water_box(512, rng)
     frames = free_flight(state, 20 if arguments.quick else 40, rng)
-    per_atom = 1e6 / state.topology.n_atoms
-    repeat = 3 if arguments.quick else 6
+    figures = compare(SchNet, "", state, frames, arguments.quick, most_threads)
+    figures |= compare(PaiNN, "painn_", state, frames, arguments.quick, most_threads)
+    smaller_models(state, frames, 3 if arguments.quick else 6)
+    finish(figures, arguments.json)
 
-    model = random_model("atoms", 64, 3, 5.0)
+
+def compare(
+    representation: type[Representation], prefix: str, state: State, frames: list[FloatArray], quick: bool, most_threads: int
+) -> dict[str, float]:
+    """One network, 64 features and 3 layers at 5 A, in all engines; figures with a prefix."""
+    per_atom, repeat = 1e6 / state.topology.n_atoms, 3 if quick else 6
+    model = random_model("atoms", 64, 3, 5.0, representation)
     kernel, eager, exact = LearnedAtoms(model), TorchAtoms(model), TorchAtoms(model, torch.float64)
     for potential in (kernel, eager, exact):
         potential.bind(state.topology, state.cell)
     reference = exact.evaluate(state.positions).forces
     # The prior, the same in both, would hide the error of the network.
-    network = random_model("atoms", 64, 3, 5.0)
+    network = random_model("atoms", 64, 3, 5.0, representation)
     network.prior = None
     error = compare_engines(network, [state]).force_error
 
     kernel_time = trajectory_time(kernel.evaluate, frames, repeat)
-    eager_time = trajectory_time(eager.evaluate, frames[: 2 if arguments.quick else 4], 3)
-    compile_time, compile_label = time_compile(eager, frames, reference, arguments.quick)
+    eager_time = trajectory_time(eager.evaluate, frames[: 2 if quick else 4], 3)
+    compile_time, compile_label = time_compile(eager, frames, reference, quick)
     rows = [
         ["compiled kernel", f"{kernel_time * per_atom:.1f}", "1.0"],
         ["torch, eager", f"{eager_time * per_atom:.1f}", f"{eager_time / kernel_time:.1f}"],
         [f"torch.compile ({compile_label})", f"{compile_time * per_atom:.1f}", f"{compile_time / kernel_time:.1f}"],
     ]
-    print_table("512 waters, SchNet 64 features x 3 interactions, 5 A, one thread", ["engine", "us per atom-step", "ratio"], rows)
-
+    title = f"512 waters, {representation.name}, 64 features x 3 layers, 5 A, one thread"
+    print_table(title, ["engine", "us per atom-step", "ratio"], rows)
     figures = {
-        "kernel_us_per_atom_step": kernel_time * per_atom,
-        "kernel_vs_eager": eager_time / kernel_time,
-        "force_error_relative": error,
+        f"{prefix}kernel_us_per_atom_step": kernel_time * per_atom,
+        f"{prefix}kernel_vs_eager": eager_time / kernel_time,
+        f"{prefix}force_error_relative": error,
     }
     if np.isfinite(compile_time):
-        figures["kernel_vs_compile"] = compile_time / kernel_time
+        figures[f"{prefix}kernel_vs_compile"] = compile_time / kernel_time
     if most_threads >= 2:
-        figures["two_threads_speedup"] = two_threads_speedup(kernel, state.positions, repeat)
-    smaller_models(state, frames, repeat)
-    finish(figures, arguments.json)
+        figures[f"{prefix}two_threads_speedup"] = two_threads_speedup(kernel, state.positions, repeat)
+    return figures
 
 
 def two_threads_speedup(kernel: LearnedAtoms, positions: FloatArray, repeat: int) -> float:

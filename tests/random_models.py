@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from halocline.models.base import Representation
 from halocline.models.model import Model
 from halocline.models.priors.pair_tables import PairTables
 from halocline.models.schnet import SchNet
@@ -42,14 +43,23 @@ def random_prior(n_types: int, cutoff: float, seed: int, within: bool = True) ->
     return PairTables(knots[0], knots[1] - knots[0], torch.tensor(values), torch.tensor(slopes), torch.tensor(pair_class))
 
 
-def random_model(kind: str = "atoms", features: int = 16, layers: int = 2, cutoff: float = 4.0, seed: int = 0, prior: bool = True) -> Model:
-    """A SchNet with random weights, strong enough that every layer matters for the forces."""
+def random_model(
+    kind: str = "atoms",
+    features: int = 16,
+    layers: int = 2,
+    cutoff: float = 4.0,
+    seed: int = 0,
+    prior: bool = True,
+    representation: type[Representation] = SchNet,
+    heads: tuple[str, ...] = ("energy",),
+) -> Model:
+    """A network with random weights, strong enough that every layer matters for the forces."""
     torch.manual_seed(seed)
     types = [1, 8] if kind == "atoms" else [1]
     model = Model(
         kind,
-        SchNet(types, features, layers, cutoff),
-        ["energy"],
+        representation(types, features, layers, cutoff),
+        heads,
         random_prior(len(types), min(cutoff, 3.9), seed, kind == "atoms") if prior else None,
         {"species": ["water"]},
     )

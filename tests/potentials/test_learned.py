@@ -9,12 +9,25 @@ import torch
 from random_models import random_model, random_prior, water_box
 
 from halocline.errors import RunFailure, UserError
+from halocline.models.base import Features
 from halocline.models.model import Model
+from halocline.models.painn import PaiNN
 from halocline.potentials.agreement import compare_engines
 from halocline.potentials.base import Potential, Zero
 from halocline.potentials.learned import LearnedAtoms, LearnedBeads
 from halocline.potentials.torch_model import TorchAtoms, TorchBeads
 from halocline.state import State
+
+
+class Changed(PaiNN):
+    """A representation without a kernel: same parameters, other features."""
+
+    name = "changed"
+
+    def forward(self, types: torch.Tensor, pairs: torch.Tensor, displacements: torch.Tensor) -> Features:
+        features = super().forward(types, pairs, displacements)
+        return Features(0.5 * features.scalars, features.vectors)
+
 
 CASES = [("atoms", 16, 1), ("atoms", 16, 2), ("atoms", 64, 3), ("beads", 16, 2)]
 
@@ -215,9 +228,8 @@ def test_wrong_models_are_refused_with_a_remedy() -> None:
         LearnedAtoms(beads)
     with pytest.raises(UserError, match="LearnedAtoms"):
         LearnedBeads(atoms)
-    painn = Model("atoms", _painn(), ["energy"])
-    with pytest.raises(UserError, match=r"no compiled kernel.*TorchAtoms"):
-        LearnedAtoms(painn)
+    with pytest.raises(UserError, match=r"no compiled kernel.*torch_model.*schnet, painn"):
+        LearnedAtoms(Model("atoms", Changed([1, 8], 16, 2, 4.0), ["energy"]))
     state = water_box(40, 14)
     hydrogen = random_model("atoms")
     hydrogen.representation.type_index[8] = -1
@@ -242,7 +254,8 @@ def test_forces_that_are_not_numbers_name_atom_and_molecule() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_torch_potentials_run_representations_without_a_kernel(dtype: torch.dtype) -> None:
     state = water_box(40, 16)
-    potential = TorchAtoms(Model("atoms", _painn(), ["energy"]), dtype)
+    torch.manual_seed(1)
+    potential = TorchAtoms(Model("atoms", Changed([1, 8], 16, 2, 4.0), ["energy"]), dtype)
     potential.bind(state.topology, state.cell)
     subset = np.arange(40) < 30
     result = potential.evaluate(state.positions, subset, virial=True)
@@ -261,10 +274,3 @@ def test_model_file_gives_the_same_potential(tmp_path) -> None:
     again = LearnedAtoms(tmp_path / "model.safetensors")
     again.bind(state.topology, state.cell)
     assert (again.evaluate(state.positions).forces == learned(model, state).evaluate(state.positions).forces).all()
-
-
-def _painn():
-    from halocline.models.painn import PaiNN
-
-    torch.manual_seed(1)
-    return PaiNN([1, 8], 16, 2, 4.0)

@@ -8,6 +8,7 @@ import sys
 import pytest
 from preflight_studies import refused, study
 
+from halocline import registry
 from halocline.config.load import validate
 from halocline.config.presets import NAMES, preset
 from halocline.config.study import Study
@@ -103,9 +104,19 @@ def test_a_vector_head_on_an_invariant_network_is_refused() -> None:
     assert "painn" in error.remedy
 
 
-def test_a_missing_program_is_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    from halocline import registry
+@pytest.mark.parametrize("section", ["model", "coarse_model"])
+def test_networks_with_a_kernel_may_run_dynamics_and_others_are_refused(section: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from halocline.potentials.kernels import kernel
 
+    preflight(study(**{section: {"name": "painn"}}))
+    monkeypatch.delitem(kernel.KERNELS, registry.get("models", "painn"))
+    error = refused(study(**{section: {"name": "painn"}}))
+    assert "no compiled kernel" in error.what
+    assert error.where == f"study file: {section}.name"
+    assert "schnet" in error.remedy
+
+
+def test_a_missing_program_is_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = registry.get("engines", "tblite")
     monkeypatch.setattr(engine, "missing", classmethod(lambda cls: "Install it with 'pip install tblite'."))
     error = refused(Study())

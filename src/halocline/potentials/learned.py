@@ -9,12 +9,10 @@ import numpy as np
 from numba import njit
 
 from halocline.errors import RunFailure, UserError
-from halocline.models.heads.energy import EnergyHead
 from halocline.models.model import Model
-from halocline.models.schnet import SchNet
 from halocline.potentials.base import BoolArray, Evaluation, Potential, Rule
+from halocline.potentials.kernels.kernel import make_kernel
 from halocline.potentials.kernels.neighbours import NeighbourList
-from halocline.potentials.kernels.schnet import SchNetKernel
 from halocline.topology import FloatArray, IntArray, Topology
 
 
@@ -25,7 +23,7 @@ class _Learned(Potential):
         model: a model, or the safetensors file of one. It is copied: later training does not change the potential.
         force_cap: eV/Å, limit of the tabulated repulsion of one pair between molecules; capped pairs are counted.
         skin: Å, of the neighbour list.
-        n_knots: knots of each filter table.
+        n_knots: knots of each filter table; None for the number that the kernel was tested with.
 
     Raises:
         UserError: a model of another kind, without energies, or without a compiled kernel.
@@ -35,23 +33,12 @@ class _Learned(Potential):
     _kind = ""
     _other = ""
 
-    def __init__(self, model: Model | Path | str, force_cap: float = math.inf, skin: float = 1.0, n_knots: int = 1024) -> None:
+    def __init__(self, model: Model | Path | str, force_cap: float = math.inf, skin: float = 1.0, n_knots: int | None = None) -> None:
         model = load_model(model, self._kind, type(self).__name__, self._other)
-        representation, head = model.representation, model.heads["energy"]
-        if not isinstance(representation, SchNet) or not isinstance(head, EnergyHead):
-            raise UserError(
-                f"there is no compiled kernel for the representation '{representation.name}'",
-                type(self).__name__,
-                f"Use halocline.potentials.torch_model.{self._fallback}, or train a schnet model.",
-            )
         self.model, self.skin = model, skin
-        self.cutoff = float(representation.cutoff)
-        self.interaction_range = self.cutoff * representation.layers
-        self._kernel = SchNetKernel(representation, head, model.prior, force_cap, n_knots)
-
-    @property
-    def _fallback(self) -> str:
-        return type(self).__name__.replace("Learned", "Torch")
+        self.cutoff = float(model.representation.cutoff)
+        self.interaction_range = self.cutoff * model.representation.layers
+        self._kernel = make_kernel(model, force_cap, n_knots)
 
     def bind(self, topology: Topology, cell: FloatArray) -> None:
         self._topology = topology

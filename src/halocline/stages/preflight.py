@@ -13,7 +13,7 @@ from halocline.datasets.split import split_trajectories
 from halocline.errors import UserError
 from halocline.execute.base import make_executor
 from halocline.labels import QUANTITIES
-from halocline.models.schnet import SchNet
+from halocline.potentials.kernels.kernel import has_kernel, kernel_names
 from halocline.reference.base import make_engine
 from halocline.stages._preflight_calibration import check_calibration
 from halocline.stages._preflight_classical import preflight_classical
@@ -121,9 +121,9 @@ def check_networks(study: Study) -> None:
     """Representations and heads exist and fit each other."""
     for section in ("model", "multipole_model", "coarse_model"):
         kind = registry.get("models", getattr(study, section).name, f"study file: {section}.name")
-        if section != "multipole_model" and not issubclass(kind, SchNet):
+        if section != "multipole_model" and not has_kernel(kind):
             what = f"'{kind.name}' has no compiled kernel, and {section} runs dynamics"
-            raise UserError(what, f"study file: {section}.name", f"Use '{SchNet.name}'.")
+            raise UserError(what, f"study file: {section}.name", f"Use one of: {', '.join(kernel_names())}.")
     section_: MultipoleModel = study.multipole_model
     representation = registry.get("models", section_.name)
     for name in section_.heads:

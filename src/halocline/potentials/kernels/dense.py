@@ -1,4 +1,4 @@
-"""Dense layers in numba: small matrix products and the shifted softplus, written so that LLVM makes vector code of them.
+"""Dense layers in numba: small matrix products and activations, written so that LLVM makes vector code of them.
 
 They stand beside the pair loops in one compiled function: no Python between the phases, one thread count for all of
 them, and the same bits from one call to the next.
@@ -53,24 +53,61 @@ def multiply(a: SingleArray, b: SingleArray, c: SingleArray, n_rows: int) -> Non
 
 
 @njit(fastmath=FASTMATH, error_model="numpy", cache=True)
+def clear(array: SingleArray, first: int, n_rows: int) -> None:
+    """Zero in some rows."""
+    for row in range(first, first + n_rows):
+        line = array[row]
+        for f in range(len(line)):
+            line[f] = 0.0
+
+
+@njit(fastmath=FASTMATH, error_model="numpy", cache=True)
+def fill(array: SingleArray, values: SingleArray, n_rows: int) -> None:
+    """The same values in each of the first rows."""
+    for row in range(n_rows):
+        line = array[row]
+        for f in range(len(values)):
+            line[f] = values[f]
+
+
+@njit(inline="always")
+def _decay(value: np.float32) -> np.float32:
+    """e^-|x| in single precision: 2^k times the Taylor series of 2^f on [-1/2, 1/2], free of calls and branches."""
+    scaled = -min(abs(value), _LARGEST) * _LOG2_E
+    whole = np.floor(scaled + _HALF)
+    t = scaled - whole
+    series = _ONE + t * (_LN_2 + t * (_C2 + t * (_C3 + t * (_C4 + t * (_C5 + t * (_C6 + t * _C7))))))
+    power = np.int32((np.int32(whole) + np.int32(127)) << np.int32(23)).view(np.float32)
+    return series * power
+
+
+@njit(fastmath=FASTMATH, error_model="numpy", cache=True)
 def softplus_in_place(x: SingleArray, slope: SingleArray, n_rows: int) -> None:
     """x <- ln(1 + e^x) - ln 2 and slope <- 1/(1 + e^-x), elementwise on the first rows.
 
-    e^-|x| is 2^k times the Taylor series of 2^f on [-1/2, 1/2]; ln(1 + e) is 2 atanh(e/(2 + e)) with its argument
-    below 1/3, again a short series. Both are good to single precision, and free of calls and branches.
+    ln(1 + e) is 2 atanh(e/(2 + e)) with its argument below 1/3, a short series good to single precision.
     """
     for i in range(n_rows):
         for f in range(x.shape[1]):
             value = x[i, f]
-            scaled = -min(abs(value), _LARGEST) * _LOG2_E
-            whole = np.floor(scaled + _HALF)
-            t = scaled - whole
-            series = _ONE + t * (_LN_2 + t * (_C2 + t * (_C3 + t * (_C4 + t * (_C5 + t * (_C6 + t * _C7))))))
-            power = np.int32((np.int32(whole) + np.int32(127)) << np.int32(23)).view(np.float32)
-            e = series * power
+            e = _decay(value)
             s = e / (_TWO + e)
             q = s * s
             logarithm = _TWO * s * (_ONE + q * (_S3 + q * (_S5 + q * (_S7 + q * (_S9 + q * (_S11 + q * _S13))))))
             inverse = _ONE / (_ONE + e)
             x[i, f] = max(value, np.float32(0.0)) + logarithm - _LN_2
             slope[i, f] = inverse if value > np.float32(0.0) else e * inverse
+
+
+@njit(fastmath=FASTMATH, error_model="numpy", cache=True)
+def silu_in_place(x: SingleArray, slope: SingleArray, n_rows: int) -> None:
+    """x <- x s(x) and slope <- s(x) + x s(x) s(-x) with s(x) = 1/(1 + e^-x), elementwise on the first rows."""
+    for i in range(n_rows):
+        for f in range(x.shape[1]):
+            value = x[i, f]
+            e = _decay(value)
+            large = _ONE / (_ONE + e)
+            small = e * large
+            sigmoid = large if value > np.float32(0.0) else small
+            x[i, f] = value * sigmoid
+            slope[i, f] = sigmoid + value * large * small

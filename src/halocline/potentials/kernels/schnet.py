@@ -8,9 +8,10 @@ approximation to that of the network. Features are single precision, distances, 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
 import numpy as np
+from torch import nn
 
 from halocline.models.heads.energy import EnergyHead
 from halocline.models.priors.pair_tables import PairTables
@@ -19,23 +20,11 @@ from halocline.potentials.kernels import phases, weighted
 from halocline.potentials.kernels.buffers import Sites, Work
 from halocline.potentials.kernels.dense import SingleArray
 from halocline.potentials.kernels.neighbours import PairList
+from halocline.potentials.kernels.results import KernelResult, SiteOutputs
+from halocline.potentials.kernels.site_heads import SiteHeads
 from halocline.potentials.kernels.tables import NetworkArrays, PriorArrays, network_arrays, prior_arrays
 from halocline.potentials.kernels.threads import one_caller, threads_for
 from halocline.topology import FloatArray, IntArray
-
-
-@dataclass
-class KernelResult:
-    """Energy (eV), forces (n_sites, 3) (eV/Å), virial (3, 3) (eV) and number of capped pairs of each site (n_sites,).
-
-    ``own`` are the energies of the sites (n_sites,) in eV, half of each pair of the prior to either, where weights were given.
-    """
-
-    energy: float
-    forces: FloatArray
-    virial: FloatArray
-    capped: IntArray
-    own: FloatArray = field(default_factory=lambda: np.zeros(0))
 
 
 class SchNetKernel:
@@ -45,11 +34,21 @@ class SchNetKernel:
         representation, head, prior: torch modules; copied, so later training does not change the kernel.
         force_cap: eV/Å, limit of the repulsion of one pair of the prior between molecules.
         n_knots: knots of each filter table.
+        heads: of the model, for :meth:`forward`; None for the energy head alone.
     """
 
+    default_knots = 1024
+
     def __init__(
-        self, representation: SchNet, head: EnergyHead, prior: PairTables | None, force_cap: float = math.inf, n_knots: int = 1024
+        self,
+        representation: SchNet,
+        head: EnergyHead,
+        prior: PairTables | None,
+        force_cap: float = math.inf,
+        n_knots: int = default_knots,
+        heads: Mapping[str, nn.Module] | None = None,
     ) -> None:
+        self._heads = SiteHeads({"energy": head} if heads is None else heads)
         self.network: NetworkArrays = network_arrays(representation, head, n_knots)
         self.prior: PriorArrays = prior_arrays(prior, len(representation.types), force_cap)
         self.layers, self.features = representation.layers, representation.features
@@ -80,6 +79,19 @@ class SchNetKernel:
         forces, capped, virial = np.zeros((len(types), 3)), np.zeros(len(types), dtype=np.int64), np.zeros((3, 3))
         energy = phases.collect(listed, n_threads, work, forces, capped, virial)
         return KernelResult(energy, forces, virial, capped, own)
+
+    def forward(self, pairs: PairList, types: IntArray, molecules: IntArray, molecule_charges: FloatArray | None = None) -> SiteOutputs:
+        """Hidden features of the energy head, and charges where the model has a head for them.
+
+        Args:
+            pairs, types, molecules: as in :meth:`evaluate`.
+            molecule_charges: (n_molecules,) in e, or None where all are neutral.
+        """
+        n_threads = threads_for(len(pairs.sites), phases.BLOCK)
+        work = self._work_arrays(len(pairs.sites), len(pairs.distances), n_threads)
+        listed = Sites(pairs.sites, pairs.start, pairs.neighbours, pairs.displacements, pairs.distances, types, molecules)
+        self._run(self._program[: self._turn], n_threads, listed, work)
+        return self._heads(work.features[: len(pairs.sites)], None, pairs.sites, types, molecules, molecule_charges)
 
     def _run(self, program: IntArray, n_threads: int, listed: Sites, work: Work) -> None:
         if n_threads == 1:
