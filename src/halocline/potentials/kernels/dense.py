@@ -71,7 +71,7 @@ def fill(array: SingleArray, values: SingleArray, n_rows: int) -> None:
 
 
 @njit(inline="always")
-def _decay(value: np.float32) -> np.float32:
+def _decay(value: float) -> float:
     """e^-|x| in single precision: 2^k times the Taylor series of 2^f on [-1/2, 1/2], free of calls and branches."""
     scaled = -min(abs(value), _LARGEST) * _LOG2_E
     whole = np.floor(scaled + _HALF)
