@@ -126,3 +126,11 @@ def test_interval_of_few_samples_is_wider_than_two_errors():
     assert half_width(Estimate(0.0, 1.0, 10.0)) == pytest.approx(2.262, abs=1e-3)
     assert half_width(Estimate(0.0, 1.0, 10.0), 0.99) > half_width(Estimate(0.0, 1.0, 10.0))
     assert half_width(Estimate(5.0)) == 0.0
+
+
+def test_derived_estimates_keep_the_samples_and_the_freedom_of_their_error_apart():
+    estimate = mean(np.random.default_rng(10).normal(size=60))
+    assert estimate.degrees == 6
+    for derived in (difference(estimate, Estimate(0.0)), propagate(lambda x: 3.0 * x, [estimate])):
+        assert derived.n_effective == pytest.approx(estimate.n_effective)
+        assert derived.degrees == pytest.approx(6)

@@ -215,7 +215,7 @@ def test_structure_of_equal_liquids_is_consistent_and_of_different_ones_is_not(t
     for jitter in (0.25, 0.35):
         paths = []
         for resolution in ("open", "full"):
-            rows = [lattice_liquid(COUNT * 4, generator, jitter=jitter if resolution == "open" else 0.25) for _ in range(80)]
+            rows = [lattice_liquid(COUNT * 4, generator, jitter=jitter if resolution == "open" else 0.25) for _ in range(40)]
             paths.append(write_record(tmp_path / f"{resolution}-{jitter}.h5", rows, topology, resolution))
         context = make_context_with(tmp_path / f"run-{jitter}", paths[0])
         observed = validate.observe_both(context, *paths)["rdf"]

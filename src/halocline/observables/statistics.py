@@ -221,14 +221,24 @@ def block_bootstrap(
 
 
 def difference(first: Estimate, second: Estimate) -> Estimate:
-    """first - second of independent estimates, with the Welch-Satterthwaite number of samples."""
+    """first - second of independent estimates, with Welch-Satterthwaite numbers of samples and degrees of freedom."""
     errors = [estimate for estimate in (first, second) if estimate.error is not None]
     if not errors:
         return Estimate(first.value - second.value)
-    square = sum((estimate.error or 0.0) ** 2 for estimate in errors)
-    weights = sum((estimate.error or 0.0) ** 4 / max(estimate.degrees, 1e-9) for estimate in errors)
-    freedom = square**2 / weights if weights > 0 else 0.0
-    return Estimate(first.value - second.value, math.sqrt(square), freedom + 1.0)
+    terms = [((estimate.error or 0.0) ** 2, estimate) for estimate in errors]
+    return _combined(first.value - second.value, terms)
+
+
+def _combined(value: float, terms: Sequence[tuple[float, Estimate]]) -> Estimate:
+    """An estimate with the sum of the given parts of its variance, each from one independent estimate (Welch and Satterthwaite)."""
+    square = sum(part for part, _ in terms)
+
+    def number(of: Callable[[Estimate], float]) -> float:
+        weights = sum(part**2 / max(of(estimate), 1e-9) for part, estimate in terms)
+        return square**2 / weights if weights > 0 else 0.0
+
+    n_effective = number(lambda estimate: estimate.n_effective - 1.0) + 1.0
+    return Estimate(value, math.sqrt(square), n_effective, number(lambda estimate: estimate.degrees))
 
 
 def half_width(estimate: Estimate, confidence: float = 0.95) -> float:
@@ -246,8 +256,7 @@ def propagate(function: Callable[..., float], inputs: Sequence[Estimate]) -> Est
     Derivatives are central differences over half an error.
     """
     values = [estimate.value for estimate in inputs]
-    value = float(function(*values))
-    square, weights = 0.0, 0.0
+    value, terms = float(function(*values)), []
     for index, estimate in enumerate(inputs):
         if estimate.error is None:
             continue
@@ -255,9 +264,5 @@ def propagate(function: Callable[..., float], inputs: Sequence[Estimate]) -> Est
             return Estimate(value, math.nan, 0.0)
         step = 0.5 * estimate.error
         high, low = (function(*values[:index], values[index] + sign * step, *values[index + 1 :]) for sign in (1, -1))
-        term = ((high - low) / (2 * step) * estimate.error) ** 2
-        square += term
-        weights += term**2 / max(estimate.degrees, 1e-9)
-    if all(estimate.is_exact for estimate in inputs):
-        return Estimate(value)
-    return Estimate(value, math.sqrt(square), square**2 / weights + 1.0 if weights > 0 else 0.0)
+        terms.append((((high - low) / (2 * step) * estimate.error) ** 2, estimate))
+    return _combined(value, terms) if terms else Estimate(value)

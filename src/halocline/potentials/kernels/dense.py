@@ -7,6 +7,7 @@ them, and the same bits from one call to the next.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -71,7 +72,7 @@ def fill(array: SingleArray, values: SingleArray, n_rows: int) -> None:
 
 
 @njit(inline="always")
-def _decay(value: float) -> float:
+def _decay(value: Any) -> Any:
     """e^-|x| in single precision: 2^k times the Taylor series of 2^f on [-1/2, 1/2], free of calls and branches."""
     scaled = -min(abs(value), _LARGEST) * _LOG2_E
     whole = np.floor(scaled + _HALF)

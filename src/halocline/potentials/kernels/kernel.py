@@ -57,4 +57,4 @@ def make_kernel(model: Model, force_cap: float = math.inf, n_knots: int | None =
         what = f"there is no compiled kernel for the representation '{representation.name}'"
         raise UserError(what, "kernel", f"Use the potentials of halocline.potentials.torch_model, or train: {', '.join(kernel_names())}.")
     knots = kind.default_knots if n_knots is None else n_knots
-    return kind(representation, head, model.prior, force_cap, knots, model.heads)  # type: ignore[arg-type]
+    return kind(representation, head, model.prior, force_cap, knots, model.sources)  # type: ignore[arg-type]

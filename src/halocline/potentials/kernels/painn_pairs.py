@@ -9,6 +9,8 @@ and the same for j with i and -u. W(r) are cubic B-splines. In the first layer t
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
@@ -23,7 +25,7 @@ _HALF, _SIXTH = np.float32(0.5), np.float32(1.0 / 6.0)
 
 
 @njit(inline="always")
-def _pieces(t: float) -> tuple[float, float, float, float]:
+def _pieces(t: Any) -> tuple[Any, Any, Any, Any]:
     """The four pieces of a uniform cubic B-spline at the position t between two knots."""
     u = _ONE - t
     return (
@@ -35,7 +37,7 @@ def _pieces(t: float) -> tuple[float, float, float, float]:
 
 
 @njit(inline="always")
-def _slopes(t: float, scale: float) -> tuple[float, float, float, float]:
+def _slopes(t: Any, scale: Any) -> tuple[Any, Any, Any, Any]:
     """Their derivatives, times ``scale``."""
     u = _ONE - t
     a, b = -scale * _HALF * u * u, scale * _HALF * t * t
@@ -85,7 +87,7 @@ def _exchange(w: SingleArray, t: float, unit: SingleArray, i: SingleArray, j: Si
 
 
 @njit(fastmath=FASTMATH, error_model="numpy", cache=True)
-def _back_first(w: SingleArray, t: float, scale: float, unit: SingleArray, i: SingleArray, j: SingleArray, gradient: SingleArray) -> None:
+def _back_first(w: SingleArray, t: float, scale: Any, unit: SingleArray, i: SingleArray, j: SingleArray, gradient: SingleArray) -> None:
     """Derivatives of the energy by the distance and the unit vector of one pair, where nothing depends on what is sent."""
     b0, b1, b2, b3 = _pieces(t)
     c0, c1, c2, c3 = _slopes(t, scale)
@@ -108,7 +110,7 @@ def _back_first(w: SingleArray, t: float, scale: float, unit: SingleArray, i: Si
 
 @njit(fastmath=FASTMATH, error_model="numpy", cache=True)
 def _back(
-    w: SingleArray, t: float, scale: float, unit: SingleArray, i: SingleArray, j: SingleArray,
+    w: SingleArray, t: float, scale: Any, unit: SingleArray, i: SingleArray, j: SingleArray,
     d_i: SingleArray, d_j: SingleArray, gradient: SingleArray,
 ) -> None:  # fmt: skip
     """Derivatives of the energy by what either site of one pair sent, by its vectors, by the distance and by the unit vector."""

@@ -8,12 +8,11 @@ approximation to that of the network. Features are single precision, distances, 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import numpy as np
-from torch import nn
 
 from halocline.models.heads.energy import EnergyHead
+from halocline.models.heads.sources import AtomicSources
 from halocline.models.priors.pair_tables import PairTables
 from halocline.models.schnet import SchNet
 from halocline.potentials.kernels import phases, weighted
@@ -34,7 +33,7 @@ class SchNetKernel:
         representation, head, prior: torch modules; copied, so later training does not change the kernel.
         force_cap: eV/Å, limit of the repulsion of one pair of the prior between molecules.
         n_knots: knots of each filter table.
-        heads: of the model, for :meth:`forward`; None for the energy head alone.
+        sources: of the charges and multipoles of the model, for :meth:`forward`; None where it has none.
     """
 
     default_knots = 1024
@@ -46,9 +45,9 @@ class SchNetKernel:
         prior: PairTables | None,
         force_cap: float = math.inf,
         n_knots: int = default_knots,
-        heads: Mapping[str, nn.Module] | None = None,
+        sources: AtomicSources | None = None,
     ) -> None:
-        self._heads = SiteHeads({"energy": head} if heads is None else heads)
+        self._heads = SiteHeads(head, sources)
         self.network: NetworkArrays = network_arrays(representation, head, n_knots)
         self.prior: PriorArrays = prior_arrays(prior, len(representation.types), force_cap)
         self.layers, self.features = representation.layers, representation.features
