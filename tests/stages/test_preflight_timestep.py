@@ -127,3 +127,14 @@ def test_heavier_atoms_and_colder_liquids_allow_longer_steps() -> None:
     assert hot is not None
     assert cold is not None
     assert hot.period < cold.period
+
+
+def test_a_single_solute_does_not_collide_with_itself() -> None:
+    """Small light particles would meet fastest of all, but there is one."""
+    alone, pair = (
+        fastest_motion(classical(**{**ARGON, "system": {**ARGON["system"], "molecules": {"lj": 646, "lj_small": count}}}))
+        for count in (1, 2)
+    )
+    assert alone is not None
+    assert pair is not None
+    assert alone.period > pair.period

@@ -88,14 +88,16 @@ def naming_lines(path: Path, preset_name: str | None = None, assignments: Iterab
     Args:
         path, preset_name, assignments: as for :func:`load_study`.
     """
+    path = path / "study.yaml" if path.is_dir() else path
+    # Read before hours of work: the file may have moved or changed when an error comes.
+    layers = _gather(path, preset_name, list(assignments))
     try:
         yield
     except HaloclineError as error:
         named = STUDY_KEY.fullmatch(error.where)
         if named is None:
             raise
-        path = path / "study.yaml" if path.is_dir() else path
-        source = _gather(path, preset_name, list(assignments)).source_of(named["key"], str(path))
+        source = layers.source_of(named["key"], str(path))
         raise type(error)(error.what, f"{source}: {named['key']}", error.remedy) from error
 
 

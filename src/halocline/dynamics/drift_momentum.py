@@ -22,6 +22,8 @@ from halocline.files import write_arrays
 
 N_SHELLS = 32
 """Of the layer, for the area at a distance."""
+AREA_SAMPLES = 40
+"""Samples between measurements of the areas: those of a union of spheres take a second, and change slowly if at all."""
 
 
 class DriftMomentumHook(Hook):
@@ -38,6 +40,7 @@ class DriftMomentumHook(Hook):
     def __init__(self, interval: int, last: int, path: Path) -> None:
         self.interval, self.last, self.path = interval, last - last % interval, path
         self.series: list[float] = []
+        self._edges, self._areas = np.zeros(0), np.zeros(0)
 
     def __call__(self, simulation: Simulation) -> None:
         coupling, membership, regions = simulation.coupling, simulation.membership, simulation.regions
@@ -48,9 +51,10 @@ class DriftMomentumHook(Hook):
         if coupling.table is not None:
             left = left - coupling.table.evaluate(weight, species)[1]
         distance = simulation.distance[layer]
-        edges = np.linspace(regions.atomistic, regions.outer, N_SHELLS + 1)
-        areas = regions.shell_volumes(edges, simulation.initial.cell) / np.diff(edges)
-        area = np.interp(distance, 0.5 * (edges[1:] + edges[:-1]), areas)
+        if len(self._areas) == 0 or len(self.series) % AREA_SAMPLES == 0:
+            self._edges = np.linspace(regions.atomistic, regions.outer, N_SHELLS + 1)
+            self._areas = regions.shell_volumes(self._edges, simulation.initial.cell) / np.diff(self._edges)
+        area = np.interp(distance, 0.5 * (self._edges[1:] + self._edges[:-1]), self._areas)
         self.series.append(float((left * regions.weight_slope(distance) / area).sum()))
         if simulation.steps == self.last:
             mean, error, samples = mean_and_error(self.series)

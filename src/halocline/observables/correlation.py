@@ -8,10 +8,10 @@ long as its molecule stays in S1: where the reservoir knows mass points alone, o
 resolution keeps to the same rule, so that both curves are of molecules that stayed.
 
 What is judged is the integral over molecules that stay in AT, which the thermostat of Δ never touches, to the time at which half of them
-have left. AT itself has its own friction g_AT and the reference g: to first order D falls by D |g - g_AT| m/kT, by which the tolerance is
-widened. More than first order is not known: friction also cuts the long tail of C_v (the Lennard-Jones fluid of the examples: 12 % by the
-formula, 27 % measured), so that nothing is judged where the shift is larger than the tolerance itself. The coefficient of molecules that
-are followed feels the friction of Δ, and is judged only where all frictions are the same.
+have left. AT itself has its own friction g_AT and the reference g: to first order D changes by the share D |g - g_AT| m/kT, by which
+the tolerance is widened. More than first order is not known: friction also cuts the long tail of C_v (the Lennard-Jones fluid of the
+examples: 12 % by the formula, 27 % measured), so that nothing is judged where the shift is larger than the tolerance itself. The
+coefficient of molecules that are followed feels the friction of Δ, and is judged only where all frictions are the same.
 """
 
 from __future__ import annotations
