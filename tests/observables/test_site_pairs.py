@@ -7,6 +7,7 @@ import pytest
 from observed import observe
 from synthetic_records import EDGES, SLAB
 
+from halocline.adress.regions import MovingSphere
 from halocline.dynamics.record import Snapshot
 from halocline.molecules.base import build_topology
 from halocline.molecules.ideal import IDEAL
@@ -59,3 +60,20 @@ def test_two_species_of_one_element_have_functions_of_their_own():
     assert heights["g(lj, twin)"] < 3
     assert heights["g(twin, twin)"] < 3
     assert len({pair.key for pair in rdf.pairs}) == 3
+
+
+def test_a_solute_that_at_follows_has_the_g_of_r_of_an_ideal_gas_about_it_equal_to_one():
+    """It sits at the centre of AT: counted from both sides its neighbours would count twice."""
+    topology = build_topology([(METHANE_UA, 1), (LJ, 400)])
+    regions = MovingSphere((0.0, 0.0, 0.0), 6.0, 9.0, 0.5, tuple(EDGES), 0)
+    rdf = RadialDistribution(Setting(np.diag(EDGES), topology, regions, 300.0, 401 / float(np.prod(EDGES)), "open", 200))
+    generator = np.random.default_rng(12)
+    for _ in range(200):
+        positions = generator.uniform(size=(401, 3)) * EDGES
+        around = regions.follow(positions)
+        level = np.where(around.distance(positions) < 6.0, 0, 2).astype(np.int8)
+        rdf.update(Snapshot(0.0, positions, level, level == 0, np.diag(EDGES), topology, around))
+    (index,) = (index for index, pair in enumerate(rdf.pairs) if "methane_ua" in pair.name)
+    mean = (rdf.g(index) * rdf.shells).sum() / rdf.shells.sum()
+    expected = 200 * 400 * rdf.shells.sum() / float(np.prod(EDGES))
+    assert abs(mean - 1.0) < 4.0 / np.sqrt(expected)

@@ -11,7 +11,8 @@ Two normalisations are kept:
 
 From AT, g = <pairs> / (<N_a> n_b 4 pi r^2 dr) with the exact density n_b of the whole box: the number of neighbours of an atom
 hardly follows the slow waves of the local density, so dividing by the latter would only add their noise. AT only, both
-numbers are those found in AT. Pairs within a molecule are taken out of both counts exactly. In the closed reference every
+numbers are those found in AT. A solute that AT follows sits at its centre: atoms about it were chosen for being near it, so that pairs with
+it are counted from the solute alone. Pairs within a molecule are taken out of both counts exactly. In the closed reference every
 molecule counts as first: all places are equivalent there.
 """
 
@@ -23,11 +24,12 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
 
+from halocline.adress.regions.base import BoolArray
 from halocline.dynamics.record import Snapshot
 from halocline.models.graphs import half_pairs
 from halocline.observables.base import Comparison, Observable, Setting, curve, number
 from halocline.observables.geometry import pair_fraction, two_sided
-from halocline.observables.site_pairs import kind_of_atom, site_kinds, site_pairs
+from halocline.observables.site_pairs import Pair, kind_of_atom, site_kinds, site_pairs
 from halocline.observables.statistics import Estimate, column_errors, difference, function_of_means
 from halocline.results import Figure, Number
 from halocline.topology import FloatArray
@@ -54,13 +56,15 @@ class RadialDistribution(Observable):
     """g(r) of every pair of kinds of sites (an element of a species) between atoms of different molecules."""
 
     name = "rdf"
-    version = 3
+    version = 4
     summary = "radial distribution functions around molecules in AT, first peaks and their difference from the reference"
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
         self.sites, self.pairs = site_kinds(setting.topology), site_pairs(setting.topology)
         self.kinds = kind_of_atom(setting.topology, self.sites)
+        counts = np.bincount(setting.topology.molecule_species, minlength=len(setting.topology.species))
+        self.followed = np.array([setting.moves and counts[site.species] == 1 for site in self.sites])
         reach = min(RANGE, 0.5 * float(setting.edges.min()), setting.regions.transition - 2.0 * EXTENT)
         self.bins = max(1, math.floor(reach / BIN))
         self.edges = np.linspace(0.0, self.bins * BIN, self.bins + 1)
@@ -77,13 +81,13 @@ class RadialDistribution(Observable):
         i, j, shifts = i[between], j[between], shifts[between]
         distances = np.linalg.norm(snapshot.positions[j] + shifts - snapshot.positions[i], axis=1)
         bin_of_pair = np.minimum((distances / BIN).astype(np.int64), self.bins - 1)
-        weights = first[i].astype(np.float64) + first[j]
         both = 2.0 * (in_core[i] & in_core[j])
         low, high = np.minimum(kinds[i], kinds[j]), np.maximum(kinds[i], kinds[j])
         counts, core_counts = np.zeros((len(self.pairs), self.bins)), np.zeros((len(self.pairs), self.bins))
         for index, pair in enumerate(self.pairs):
             chosen = (low == pair.first) & (high == pair.second)
-            counts[index] = np.bincount(bin_of_pair[chosen], weights[chosen], self.bins)
+            start = first & self._starts(pair)[kinds]
+            counts[index] = np.bincount(bin_of_pair[chosen], start[i[chosen]].astype(np.float64) + start[j[chosen]], self.bins)
             core_counts[index] = np.bincount(bin_of_pair[chosen], both[chosen], self.bins)
         away = (snapshot.positions - snapshot.centres[molecule]) ** 2
         offsets = away[:, 0] if two_sided(regions) else away.mean(axis=1)
@@ -95,13 +99,18 @@ class RadialDistribution(Observable):
             offsets=np.array([offsets[kinds == site].mean() for site in every]),
         )
 
+    def _starts(self, pair: Pair) -> BoolArray:
+        """(n_sites,) kinds from which a pair is counted: both, or the followed solute alone."""
+        kinds = np.zeros(len(self.sites), dtype=bool)
+        kinds[[pair.first, pair.second]] = True
+        return kinds & self.followed if (kinds & self.followed).any() else kinds
+
     def _columns(self, index: int) -> FloatArray:
         """(n_frames, bins + 1) pairs of each bin, then pairs per volume in a uniform box: all that a g(r) is made of."""
         pair, atoms, volume = self.pairs[index], self.series("atoms"), self.setting.volume
-        a, b, total = pair.first, pair.second, np.bincount(self.kinds, minlength=len(self.sites))
-        uniform = atoms[:, a] * total[b] / volume
-        if a != b:
-            uniform = uniform + atoms[:, b] * total[a] / volume
+        total, starts = np.bincount(self.kinds, minlength=len(self.sites)), self._starts(pair)
+        ways = {(pair.first, pair.second), (pair.second, pair.first)}
+        uniform = np.array(sum(atoms[:, a] * total[b] for a, b in ways if starts[a])) / volume
         return np.concatenate([self.series("counts")[:, index], pair.share * uniform[:, None]], axis=1)
 
     def _normalise(self, means: FloatArray) -> FloatArray:
