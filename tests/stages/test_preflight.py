@@ -71,8 +71,6 @@ def test_an_engine_that_cannot_provide_a_label_is_refused_and_others_named() -> 
         ({"multipoles": {"clusters": 5}}, "multipoles.clusters", "8 trajectories"),
         ({"multipoles": {"sizes": []}}, "multipoles.sizes", "[]"),
         ({"multipoles": {"sizes": [1, 50]}}, "multipoles.sizes", "[1, 50]"),
-        ({"model": {"name": "painn"}}, "model.name", "kernel"),
-        ({"coarse_model": {"name": "painn"}}, "coarse_model.name", "kernel"),
         ({"multipole_model": {"heads": ["energy"]}}, "multipole_model.heads", "energy"),
         ({"multipole_model": {"heads": []}}, "multipole_model.heads", "[]"),
         ({"dataset": {"droplets": "100 %"}}, "dataset.droplets", "no periodic box"),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from halocline import files
+from halocline import files, registry
 from halocline.errors import UserError
 from halocline.labels import QUANTITIES
 from halocline.models.card import evenly
@@ -157,8 +157,14 @@ def errors_against_spread(errors: Mapping[str, float], spreads: Mapping[str, flo
             rows.append({"quantity": quantity, "unit": unit, "error": value, "spread": spread, "relative": relative})
         elif name in QUANTITIES and name in spreads:
             spread = spreads[name]
-            rows.append({"quantity": name, "unit": QUANTITIES[name].unit, "error": value * spread, "spread": spread, "relative": value})
+            rows.append({"quantity": name, "unit": _unit_by_size(name), "error": value * spread, "spread": spread, "relative": value})
     return rows
+
+
+def _unit_by_size(name: str) -> str:
+    """Unit of the errors of a head, which are divided by a power of the number of molecules: see ``Head.growth``."""
+    size = {0.0: "", 0.5: "/sqrt(molecule)", 1.0: "/molecule"}
+    return QUANTITIES[name].unit + size[registry.get("heads", name).growth]
 
 
 def force_spread(model: Model, sites: Sequence[Sites]) -> dict[str, float]:
