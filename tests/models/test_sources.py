@@ -12,6 +12,7 @@ from test_model import cluster, make, rotation_matrix
 from halocline.errors import UserError
 from halocline.models.base import Graph, Sources
 from halocline.models.heads import _moments as moments
+from halocline.models.heads.dipole import DipoleHead
 from halocline.models.heads.sources import AtomicSources
 from halocline.models.model import Model, make_representation
 
@@ -203,3 +204,33 @@ def test_bond_terms_are_axial_traceless_and_end_smoothly() -> None:
     np.testing.assert_allclose(alpha(1.5), along * np.diag([-0.5, -0.5, 1.0]), atol=1e-12)
     assert np.abs(alpha(3.5 + 1e-6)).max() == 0.0
     assert np.abs(alpha(3.49)).max() < 0.2 * np.abs(alpha(3.48)).max()
+
+
+def test_charges_of_types_come_out_right_beside_an_ion() -> None:
+    """Two waters of charges 0.4 and -0.8 and a chloride: dipoles that these charges give exactly, and nothing left to learn."""
+    rng, n_frames = np.random.default_rng(3), 6
+    kinds, charges = np.array([8, 1, 1, 8, 1, 1, 17]), np.array([-0.8, 0.4, 0.4, -0.8, 0.4, 0.4, -1.0])
+    masses, positions = np.where(kinds == 1, 1.0, np.where(kinds == 8, 16.0, 35.5)), rng.normal(scale=3.0, size=(n_frames, 7, 3))
+    centre = (masses[:, None] * positions).sum(axis=1, keepdims=True) / masses.sum()
+    label = torch.as_tensor((charges[:, None] * (positions - centre)).sum(axis=1))
+    molecule = np.array([0, 0, 0, 1, 1, 1, 2])
+    graph = Graph(
+        types=torch.as_tensor(np.tile(kinds, n_frames)),
+        positions=torch.as_tensor(positions.reshape(-1, 3)),
+        pairs=torch.zeros(2, 0, dtype=torch.long),
+        shifts=torch.zeros(0, 3, dtype=torch.float64),
+        frame=torch.as_tensor(np.repeat(np.arange(n_frames), 7)),
+        molecule=torch.as_tensor((3 * np.arange(n_frames)[:, None] + molecule).ravel()),
+        n_frames=n_frames,
+        n_molecules=3 * n_frames,
+        molecule_frame=torch.as_tensor(np.repeat(np.arange(n_frames), 3)),
+        masses=torch.as_tensor(np.tile(masses, n_frames)),
+        molecule_charges=torch.as_tensor(np.tile([0.0, 0.0, -1.0], n_frames)),
+    )
+    representation = make_representation("painn", [1, 8, 17], 8, 1, 3.0)
+    sources, head = AtomicSources(representation, 1), DipoleHead(representation)
+    type_index = representation.type_index[graph.types]
+    sources.set_means([head], {"dipole": label}, graph, type_index)
+    found = sources.type_charge.double()
+    assert float(found[0] - found[1]) == pytest.approx(1.2, abs=1e-5)
+    assert float(sources.scale) < 1e-5

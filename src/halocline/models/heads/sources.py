@@ -96,16 +96,20 @@ class AtomicSources(nn.Module):
     def set_means(self, heads: Sequence[SourceHead], labels: Mapping[str, Tensor], graph: Graph, type_index: Tensor) -> None:
         """Charges of the types by least squares to all labels at once, and the scale of what they leave.
 
-        Every moment is linear in these charges. Labels are NaN where there is none; each counts by its own root mean square.
+        Every moment is linear in these charges, beside what the charges of ions contribute when all types have none. Labels are NaN
+        where there is none; each counts by its own root mean square.
 
         Args:
             heads: with a label. labels: of the heads. graph: all labelled frames. type_index: (n_sites,) of the graph.
         """
-        double = replace(graph, positions=graph.positions.double(), masses=graph.masses.double())
+        of_ions = None if graph.molecule_charges is None else graph.molecule_charges.double()
+        double = replace(graph, positions=graph.positions.double(), masses=graph.masses.double(), molecule_charges=of_ions)
         units = [self.of_type(kind, double, type_index) for kind in range(len(self.type_charge))]
+        charges, totals = self.conserve(double.positions.new_zeros(len(type_index)), double)
+        ions = Sources(charges, None, None, totals)
         designs, targets, sizes = [], [], []
         for head in sorted(heads, key=lambda head: head.order):
-            label = head.per_size(labels[head.name].double(), double)
+            label = head.per_size(labels[head.name].double() - head.moments(ions, double)[head.name], double)
             known = torch.isfinite(label)
             if not bool(known.any()):
                 continue
