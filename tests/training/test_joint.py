@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,10 @@ from halocline.datasets.frame import Frame
 from halocline.errors import UserError
 from halocline.models.heads.base import Head
 from halocline.models.model import Model, make_representation
+from halocline.training.data import fingerprint, identity
 from halocline.training.evaluate import evaluate_energy_forces, evaluate_multipoles
 from halocline.training.joint import JointMatching, JointOptions, _Part, train_joint
-from halocline.training.label_matching import LabelledGraphs, LabelMatching, set_means
+from halocline.training.label_matching import LabelledGraphs, LabelMatching, _checked_weights, require_heads, set_means
 from halocline.training.multipoles import train_multipoles
 
 SECTION = ModelSection(name="painn", features=16, layers=1, cutoff="3.5 A")  # type: ignore[arg-type]
@@ -108,7 +110,7 @@ def test_labels_that_nobody_has_are_refused(tmp_path: Path) -> None:
         train_joint(SECTION, frames, frames, tmp_path, 1.0, 1, ["quadrupole"])
     with pytest.raises(UserError, match="1 of 7 frames have no label at all, the first is frame 6"):
         train_joint(SECTION, [*frames, Frame(frames[0].state, {}, level=LEVEL)], frames, tmp_path, 1.0, 1, ["dipole"])
-    with pytest.raises(UserError, match="cannot be trained beside"):
+    with pytest.raises(UserError, match="cannot be trained here"):
         train_joint(SECTION, frames, frames, tmp_path, 1.0, 1, ["forces"])
     infinite = Frame(frames[0].state, {**frames[0].labels, "dipole": np.full(3, np.inf)}, level=LEVEL)
     with pytest.raises(UserError, match="infinity, first in frame 6"):
@@ -162,3 +164,24 @@ def test_epochs_rates_and_batches_are_arguments(tmp_path: Path) -> None:
     assert outcome.steps == 6
     training = Model.load(outcome.model).metadata["card"]["training"]
     assert (training["learning_rate"], training["batch"]) == (1e-3, 4)
+
+
+@pytest.mark.parametrize("head", ["molecular_dipole", "forces", "energy", "dipol"])
+def test_what_no_head_predicts_is_refused_before_any_work(head: str) -> None:
+    with pytest.raises(UserError, match="cannot be trained here"):
+        require_heads(["dipole", head], ("energy",), "heads")
+
+
+@pytest.mark.parametrize("weights", [{"dipol": 5.0}, {"dipole": -1.0}, {"dipole": math.nan}])
+def test_a_loss_weight_that_acts_on_nothing_or_is_no_weight_is_refused(weights: dict[str, float]) -> None:
+    with pytest.raises(UserError, match="loss weight"):
+        _checked_weights(weights, ["dipole", "quadrupole"])
+    assert _checked_weights({"dipole": 2.0}, ["dipole", "quadrupole"]) == {"dipole": 2.0, "quadrupole": 1.0}
+
+
+def test_the_same_atoms_in_another_cell_or_as_other_molecules_are_other_data() -> None:
+    state = toy_frames(1, 0)[0].state
+    topology = state.topology
+    whole = [replace(state, cell=1.01 * state.cell), state]
+    assert len({fingerprint(identity(item)) for item in whole}) == 2
+    assert any(np.array_equal(item, topology.molecule_of_atom) for item in identity(state))

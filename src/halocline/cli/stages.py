@@ -61,6 +61,11 @@ def train(
     json: AsJson = False,
 ) -> None:
     """As the other verbs; ``--budget`` is short for ``--set model.budget=...``, and wins over it."""
+    from halocline.errors import UserError
+
+    if budget and load(study, preset, assign, run)[0].is_classical:
+        what = "a study with a classical force field trains no network, so that there is no time to give it"
+        raise UserError(what, "--budget", "Leave it out, or set coarse_table.reference and coarse_table.length.")
     execute("train", study, preset, [*(assign or []), *([f"model.budget={budget}"] if budget else [])], run, Output(json))
 
 

@@ -14,6 +14,7 @@ from halocline.datasets.connectivity import known_molecules
 from halocline.errors import UserError
 from halocline.models.model import Model
 from halocline.potentials.base import Potential
+from halocline.potentials.kernels.kernel import has_kernel
 from halocline.potentials.learned import LearnedAtoms, LearnedBeads
 from halocline.potentials.torch_model import TorchAtoms, TorchBeads
 from halocline.state import State
@@ -65,11 +66,9 @@ def kernel_of(model: Model) -> LearnedAtoms | LearnedBeads | None:
     if "energy" not in model.heads:
         remedy = f"It predicts {', '.join(model.heads)}, which is evaluated by torch."
         raise UserError("the model predicts no energy, so there is nothing to compile", "model", remedy)
-    try:
-        return LearnedAtoms(model) if model.kind == "atoms" else LearnedBeads(model)
-    except UserError:
-        # Kind and heads fit, so that the one thing left to refuse is a representation without a kernel.
+    if not has_kernel(type(model.representation)):
         return None
+    return LearnedAtoms(model) if model.kind == "atoms" else LearnedBeads(model)
 
 
 def torch_of(model: Model) -> TorchAtoms | TorchBeads:

@@ -150,7 +150,7 @@ def drift_path(folder: Path, number: int, replica: int) -> Path:
 
 
 def left_over(folder: Path, numbers: Sequence[int], replicas: int, density: float) -> tuple[float, float] | None:
-    """Momentum that the compensation leaves to drift forces, per molecule, and its error, eV; None where no window knows it.
+    """Momentum that the compensation leaves to drift forces, per molecule, and its error, eV; None unless every run of them knows it.
 
     The thermodynamic force carries (P_AT - P_reservoir)/n less this.
 
@@ -161,7 +161,7 @@ def left_over(folder: Path, numbers: Sequence[int], replicas: int, density: floa
     paths = [drift_path(folder, number, replica) for number in numbers for replica in range(replicas)]
     found = [read_arrays(path) for path in paths if path.exists()]
     known = np.array([(float(item["mean"]), float(item["error"])) for item in found if np.isfinite(item["error"])])
-    if not len(known):
+    if not len(paths) or len(known) < len(paths):
         return None
     values, errors = known.T / density
     within = float(np.sqrt((errors**2).sum())) / len(values)

@@ -220,6 +220,13 @@ def fingerprint(arrays: Sequence[np.ndarray]) -> str:
     return digest.hexdigest()[:24]
 
 
+def identity(state: State) -> list[np.ndarray]:
+    """Everything of a configuration that a training depends on: elements, molecules, positions, cell and periodicity."""
+    topology = state.topology
+    whole = [topology.atomic_numbers, topology.molecule_of_atom, state.positions, state.cell]
+    return [*whole, np.array([state.periodic], dtype=np.int64)]
+
+
 def hash_inputs(
     section: BaseModel, arrays: Sequence[np.ndarray], division: tuple[int, int], budget: float, seed: int, steps: int | None, **more: Any
 ) -> str:

@@ -212,7 +212,9 @@ def _inputs(
     """Hash of everything that the outcome depends on."""
     arrays: list[np.ndarray] = []
     for item in [*train, *valid]:
-        arrays += [item.types, item.positions, item.forces, np.array([item.energy], dtype=np.float64)]
+        # Pairs and shifts stand for the cell; molecules decide which prior acts.
+        arrays += [item.types, item.molecule, item.positions, item.i, item.j, item.shifts, item.forces]
+        arrays.append(np.array([item.energy, item.weight], dtype=np.float64))
     begun = None if initial is None else files.hash_file(initial)
     division = (len(train), len(valid))
     return hash_inputs(section, arrays, division, budget, seed, steps, initial=begun, energy_weights=asdict(weights))

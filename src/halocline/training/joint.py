@@ -14,14 +14,20 @@ from torch import Tensor
 
 from halocline.config.study import Model as ModelSection
 from halocline.errors import UserError
-from halocline.labels import QUANTITIES
 from halocline.models.model import Model
 from halocline.models.priors.fit import PairFitSettings, fit_pair_prior
 from halocline.progress import Progress, Silent
-from halocline.training.data import Batch, LabelledFrame, Sites, atom_sites, hash_inputs
+from halocline.training.data import Batch, LabelledFrame, Sites, atom_sites, hash_inputs, identity
 from halocline.training.energy_forces import ENERGY_WEIGHT, PRIOR_FRAMES, describe_prior, new_model, shortest_distances, spread
 from halocline.training.forces import ForceMatching, force_error, prior_terms, residual_batches, set_references
-from halocline.training.label_matching import LabelledGraphs, LabelMatching, molecular_charges, require_some_labels, set_means
+from halocline.training.label_matching import (
+    LabelledGraphs,
+    LabelMatching,
+    molecular_charges,
+    require_heads,
+    require_some_labels,
+    set_means,
+)
 from halocline.training.loop import Objective, Schedule
 from halocline.training.outcome import Place, TrainingOutcome, one_level, train_objective
 
@@ -79,8 +85,7 @@ def train_joint(
         RunFailure: the training diverges, or its checkpoint is corrupt.
     """
     options = options or JointOptions()
-    if not heads or any(head not in QUANTITIES or head in ("energy", "forces") for head in heads):
-        raise UserError(f"heads {list(heads)} cannot be trained beside energy and forces", "heads", "Name dipole, quadrupole, ...")
+    require_heads(heads, ("energy",), "heads")
     wanted = ["energy", "forces", *heads]
     counts = {"training": require_some_labels(frames_train, wanted, "training frames")}
     counts["validation"] = require_some_labels(frames_valid, wanted, "validation frames")
@@ -228,7 +233,7 @@ def _inputs(
     arrays: list[np.ndarray] = []
     for frame in [frame for part in parts for frame in part]:
         labels = [np.asarray(frame.labels.get(name, math.nan), dtype=np.float64) for name in wanted]
-        arrays += [frame.state.topology.atomic_numbers, frame.state.positions, frame.state.cell, *labels]
+        arrays += [*identity(frame.state), *labels]
     plain = {"energy_weight": options.energy_weight, "weights": dict(options.weights or {}), "charges": dict(options.charges or {})}
     division = (len(parts[0]), len(parts[1]))
     return hash_inputs(section, arrays, division, budget, seed, steps, heads=list(wanted), conserved=options.conserved, **plain)

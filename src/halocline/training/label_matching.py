@@ -121,6 +121,35 @@ def molecular_charges(frames: Sequence[LabelledFrame], known: Mapping[str, float
     return {name: float(given[name] if name in given else registry.get("molecules", name, what).charge) for name in species}
 
 
+def require_heads(heads: Sequence[str], others: Sequence[str], where: str) -> None:
+    """Refuse what no head predicts.
+
+    Args:
+        heads: wanted. others: quantities that are trained another way. where: named in the error.
+
+    Raises:
+        UserError: no head, or a name that is none.
+    """
+    known = [name for name in registry.available("heads") if name not in others]
+    wrong = [head for head in heads if head not in known]
+    if wrong or not heads:
+        raise UserError(f"heads {list(heads)} cannot be trained here", where, f"Name at least one of: {', '.join(known)}.")
+
+
+def _checked_weights(weights: Mapping[str, float], heads: Sequence[str]) -> dict[str, float]:
+    """Factor of each head, one where none is given.
+
+    Raises:
+        UserError: a name that is no head of the model, or a factor that is negative or not finite.
+    """
+    for name, value in weights.items():
+        if name not in heads:
+            raise UserError(f"there is a loss weight for '{name}', which is not trained", "loss weights", f"Heads: {', '.join(heads)}.")
+        if not 0.0 <= value < math.inf:
+            raise UserError(f"the loss weight of '{name}' is {value}", "loss weights", "Use a finite number, zero or more.")
+    return {head: weights.get(head, 1.0) for head in heads}
+
+
 class LabelMatching(Objective):
     """Weighted sum over heads of the mean squared error over the squared spread of the label; see :meth:`Head.loss`.
 
@@ -134,7 +163,7 @@ class LabelMatching(Objective):
 
     def __init__(self, model: Model, train: LabelledGraphs, valid: LabelledGraphs, weights: Mapping[str, float] | None = None) -> None:
         self.model, self.train, self.n_samples = model, train, len(train)
-        self.weights = {head: (weights or {}).get(head, 1.0) for head in train.labels}
+        self.weights = _checked_weights(weights or {}, list(train.labels))
         graph, labels = train.everything()
         index = model.representation.type_index[graph.types]
         self.spreads = {head: self._head(head).spread(label, graph, index) for head, label in labels.items()}

@@ -10,13 +10,18 @@ import numpy as np
 import torch
 
 from halocline.config.study import MultipoleModel as MultipoleSection
-from halocline.errors import UserError
-from halocline.labels import QUANTITIES
 from halocline.models.model import Model, make_representation
 from halocline.progress import Progress, Silent
-from halocline.training.data import LabelledFrame, hash_inputs
+from halocline.training.data import LabelledFrame, hash_inputs, identity
 from halocline.training.energy_forces import initialise
-from halocline.training.label_matching import LabelledGraphs, LabelMatching, molecular_charges, require_some_labels, set_means
+from halocline.training.label_matching import (
+    LabelledGraphs,
+    LabelMatching,
+    molecular_charges,
+    require_heads,
+    require_some_labels,
+    set_means,
+)
 from halocline.training.loop import Schedule
 from halocline.training.outcome import Place, TrainingOutcome, one_level, train_objective
 
@@ -69,9 +74,7 @@ def train_multipoles(
         RunFailure: the training diverges, or its checkpoint is corrupt.
     """
     heads = list(section.heads)
-    if not heads or any(head not in QUANTITIES or head == "energy" for head in heads):
-        remedy = "Use dipole, quadrupole, polarizability or charges."
-        raise UserError(f"heads {heads} cannot be trained on clusters", "multipole_model.heads", remedy)
+    require_heads(heads, ("energy",), "multipole_model.heads")
     counts = {"training": require_some_labels(frames_train, heads, "training frames")}
     counts["validation"] = require_some_labels(frames_valid, heads, "validation frames")
     level = one_level([*frames_train, *frames_valid], "training frames")
@@ -126,5 +129,5 @@ def _inputs(
     arrays: list[np.ndarray] = []
     for frame in [*train, *valid]:
         labels = [np.asarray(frame.labels.get(head, math.nan), dtype=np.float64) for head in section.heads]
-        arrays += [frame.state.topology.atomic_numbers, frame.state.positions, *labels]
+        arrays += [*identity(frame.state), *labels]
     return hash_inputs(section, arrays, (len(train), len(valid)), budget, seed, steps, **options)
