@@ -189,3 +189,16 @@ def test_models_and_reference_run_outlive_changes_that_do_not_concern_them(tmp_p
     assert hashes(dynamics={"length": "90 ps"}, validation={"density": "1 %"}) == hashes()
     assert hashes(dynamics={"timestep": "0.4 fs"}) != hashes()
     assert hashes(validation={"reference": "90 ps"})[1] != hashes()[1]
+
+
+@pytest.mark.parametrize("force_field", [{}, {"force_field": {"name": "classical"}}], ids=["learned", "classical"])
+def test_a_longer_open_run_keeps_its_thermodynamic_force_and_another_thermostat_does_not(tmp_path: Path, force_field: dict) -> None:
+    stage = load_stages()["calibrate"]
+
+    def input_hash(**dynamics: object) -> str:
+        changed = study(dynamics=dynamics, **force_field)
+        return Runner(changed, tmp_path, stages=load_stages())._hash("calibrate", (), stage.uses_of(changed), {})
+
+    assert input_hash(length="90 ps", record="70 fs", checkpoint="2 ps") == input_hash()
+    others = ({"timestep": "0.4 fs"}, {"friction_transition": "7 /ps"}, {"friction_reference": "7 /ps"}, {"force_cap": "9 eV/A"})
+    assert input_hash() not in {input_hash(**other) for other in others}

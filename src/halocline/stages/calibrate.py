@@ -72,7 +72,12 @@ class CalibrateStage(Stage):
 
     name = "calibrate"
     needs = ("build", "train")
-    uses = ("system", "regions", "coupling", "dynamics", "calibration")
+    # Not dynamics.length, .record or .checkpoint: a longer run, or one that records more often, goes on with the force it has.
+    uses = (
+        *("system", "regions", "coupling", "calibration", "dynamics.timestep", "dynamics.force_cap"),
+        *(f"dynamics.friction_{name}" for name in ("atomistic", "transition", "reservoir", "reference")),
+        *("dynamics.heating", "dynamics.heating_time"),
+    )
     version = 5
     uses_classical = ("force_field", *uses)
 
